@@ -1,0 +1,1 @@
+//! Twins in flight, and what was already made durable.
