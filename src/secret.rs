@@ -130,7 +130,10 @@ impl SecretEntry {
             _ => return Err(SecretError::NotOne),
         };
         let name = self.name.clone().unwrap_or_else(|| position.to_string());
-        Ok(NamedSecret { name: name.into(), secret })
+        Ok(NamedSecret {
+            name: name.into(),
+            secret,
+        })
     }
 }
 
@@ -160,7 +163,10 @@ fn load_env(name: &str) -> Result<Secret, SecretError> {
 }
 
 fn load_file(path: &Path) -> Result<Secret, SecretError> {
-    let mut bytes = std::fs::read(path).map_err(|error| SecretError::File { path: path.into(), error })?;
+    let mut bytes = std::fs::read(path).map_err(|error| SecretError::File {
+        path: path.into(),
+        error,
+    })?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {

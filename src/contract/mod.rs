@@ -27,15 +27,24 @@ pub struct CheckedPart<'d> {
 
 #[derive(Debug, Clone)]
 pub enum Verdict {
-    Passed { schema: Arc<SchemaName> },
+    Passed {
+        schema: Arc<SchemaName>,
+    },
     /// No contract for this type.
     None,
     /// The source switched contracts off.
     Off,
     /// Broken, but only noted.
-    Shadow { schema: Option<Arc<SchemaName>>, violations: Vec<Violation> },
+    Shadow {
+        schema: Option<Arc<SchemaName>>,
+        violations: Vec<Violation>,
+    },
     /// Broken: goes to quarantine.
-    Broken { reason: &'static str, schema: Option<Arc<SchemaName>>, violations: Vec<Violation> },
+    Broken {
+        reason: &'static str,
+        schema: Option<Arc<SchemaName>>,
+        violations: Vec<Violation>,
+    },
 }
 
 /// Which contract: `urn:hooksluice:contract:<provider>:<type>:<version>`.

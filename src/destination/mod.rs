@@ -28,10 +28,20 @@ pub struct Receipt {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
-    Kafka { topic: Arc<str>, partition: i32, offset: i64 },
-    RabbitMq { exchange: Arc<str>, routing_key: Box<str> },
+    Kafka {
+        topic: Arc<str>,
+        partition: i32,
+        offset: i64,
+    },
+    RabbitMq {
+        exchange: Arc<str>,
+        routing_key: Box<str>,
+    },
     /// Sequence number in the journal's table of events, spool or quarantine.
-    Journal { table: JournalTable, sequence: i64 },
+    Journal {
+        table: JournalTable,
+        sequence: i64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

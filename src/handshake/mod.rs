@@ -32,7 +32,11 @@ pub enum HandshakeError {
 }
 
 impl Handshakes {
-    pub fn compile(_definition: &Definition, _secrets: &[NamedSecret], _settings: &Settings) -> Result<Self, Vec<String>> {
+    pub fn compile(
+        _definition: &Definition,
+        _secrets: &[NamedSecret],
+        _settings: &Settings,
+    ) -> Result<Self, Vec<String>> {
         todo!()
     }
 

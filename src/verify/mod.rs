@@ -115,7 +115,11 @@ impl Verifier {
     }
 
     /// `now` is the time of arrival.
-    pub async fn verify<'d>(&self, _raw: &'d RawDelivery, _now: Timestamp) -> Result<VerifiedDelivery<'d>, VerifyError> {
+    pub async fn verify<'d>(
+        &self,
+        _raw: &'d RawDelivery,
+        _now: Timestamp,
+    ) -> Result<VerifiedDelivery<'d>, VerifyError> {
         todo!()
     }
 }

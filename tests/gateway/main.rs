@@ -20,5 +20,5 @@ mod rabbitmq;
 mod read;
 mod rooms;
 mod spool;
-mod verify;
 mod support;
+mod verify;
