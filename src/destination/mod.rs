@@ -6,6 +6,9 @@ use futures_util::future::BoxFuture;
 
 use crate::event::Event;
 
+pub mod journal;
+pub mod spool;
+
 /// Where events go. The same contract tests run over every implementation.
 pub trait Destination: Send + Sync + std::fmt::Debug {
     /// Name in config and metrics (`stream`, `stream.quarantine`, `journal`).
@@ -17,6 +20,16 @@ pub trait Destination: Send + Sync + std::fmt::Debug {
 
     /// Which order the event belongs to: topic or exchange and routing key, and partition key.
     fn lane(&self, event: &Event) -> String;
+
+    /// What can be missing or forbidden by itself: topic, or exchange and routing key. It is the lane
+    /// without the partition key, which a lane therefore ends with.
+    fn route(&self, event: &Event) -> String {
+        let mut lane = self.lane(event);
+        if let Some(route) = event.key().and_then(|key| lane.strip_suffix(key)) {
+            lane.truncate(route.len());
+        }
+        lane
+    }
 }
 
 /// The proof that an event is durable, and where. Only a destination makes one.

@@ -6,6 +6,10 @@ use bytes::Bytes;
 
 use crate::contract::{CheckedDelivery, CheckedPart};
 
+mod stored;
+
+pub use stored::StoredError;
+
 /// A CloudEvent 1.0 with the sender's bytes. Made from a [`CheckedPart`], or from a stored record whose digest matches.
 #[derive(Debug, Clone)]
 pub struct Event {
