@@ -23,6 +23,7 @@ use super::{Destination, JournalTable, Position, PublishError, Receipt};
 
 mod reader;
 mod record;
+mod remembered;
 mod retention;
 mod schema;
 mod settings;
@@ -33,7 +34,10 @@ pub use reader::{Filter, Reader, Record, Table};
 pub use schema::JournalError;
 pub use settings::{QuarantineSettings, Retention, Settings, SpoolSettings};
 
-pub(crate) use record::Row;
+pub(crate) use record::{Row, restore};
+pub(crate) use remembered::remembered;
+pub(crate) use retention::MAX_DUPLICATES;
+pub(in crate::destination) use schema::open_reader;
 pub(crate) use writer::Write;
 use writer::{Command, Writer};
 

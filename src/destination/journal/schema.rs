@@ -169,7 +169,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
 }
 
 /// Opens for reading only, while another process may be writing.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
+pub(in crate::destination) fn open_reader(path: &Path) -> Result<Connection, JournalError> {
     if !path.exists() {
         return Err(JournalError::Missing {
             path: path.to_path_buf(),
