@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod units;
 pub mod secret;
 pub mod telemetry;
 
@@ -37,7 +38,7 @@ pub mod duplicates;
 
 pub mod pipeline;
 
-pub mod config;
 pub mod http;
+pub mod config;
 
 pub mod cli;
