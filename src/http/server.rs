@@ -24,7 +24,11 @@ use crate::telemetry::recent::Recent;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     #[error("cannot listen on {address} ({setting}): {error}")]
-    Bind { setting: &'static str, address: SocketAddr, error: io::Error },
+    Bind {
+        setting: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
     #[error("ingress.tls: {0}")]
     Tls(#[from] TlsError),
     #[error("server: {0}")]
@@ -53,22 +57,33 @@ impl Server {
         metrics: Metrics,
         health: Arc<dyn Health>,
     ) -> Result<Self, ServerError> {
-        let (in_flight, draining, recent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default(), Recent::default());
+        let (in_flight, draining, recent) = (
+            Arc::<AtomicUsize>::default(),
+            Arc::<AtomicBool>::default(),
+            Recent::default(),
+        );
         let shared = Data::new(Ingress {
             gateway,
             in_flight: in_flight.clone(),
             draining: draining.clone(),
             recent: recent.clone(),
         });
-        let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).max(1);
-        let server = HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(ingress::deliver)))
-            .workers(workers)
-            .max_connections((settings.max_connections / workers).max(1))
-            .client_request_timeout(settings.header_timeout.get())
-            .client_disconnect_timeout(Duration::from_secs(5))
-            .keep_alive(settings.keep_alive.get())
-            .shutdown_timeout(settings.shutdown_timeout.get().as_secs())
-            .disable_signals();
+        let workers = settings
+            .workers
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
+            .max(1);
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(shared.clone())
+                .default_service(web::to(ingress::deliver))
+        })
+        .workers(workers)
+        .max_connections((settings.max_connections / workers).max(1))
+        .client_request_timeout(settings.header_timeout.get())
+        .client_disconnect_timeout(Duration::from_secs(5))
+        .keep_alive(settings.keep_alive.get())
+        .shutdown_timeout(settings.shutdown_timeout.get().as_secs())
+        .disable_signals();
         let listener = listen(settings.listen, "ingress.listen")?;
         let ingress_address = listener.local_addr()?;
         let certificate = settings.tls.as_ref().map(Certificate::load).transpose()?.map(Arc::new);
@@ -154,5 +169,9 @@ fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Ser
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    bind().map_err(|error| ServerError::Bind { setting, address, error })
+    bind().map_err(|error| ServerError::Bind {
+        setting,
+        address,
+        error,
+    })
 }

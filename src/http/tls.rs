@@ -19,11 +19,19 @@ pub enum TlsError {
     #[error("cannot read `{path}`: {error}")]
     Read { path: PathBuf, error: io::Error },
     #[error("`{path}` holds no {what} in PEM form: {error}")]
-    Pem { path: PathBuf, what: &'static str, error: rustls::pki_types::pem::Error },
+    Pem {
+        path: PathBuf,
+        what: &'static str,
+        error: rustls::pki_types::pem::Error,
+    },
     #[error("`{path}` holds no certificate")]
     NoCertificate { path: PathBuf },
     #[error("certificate `{certificate}` and key `{key}` do not work together: {error}")]
-    Pair { certificate: PathBuf, key: PathBuf, error: rustls::Error },
+    Pair {
+        certificate: PathBuf,
+        key: PathBuf,
+        error: rustls::Error,
+    },
     #[error("TLS cannot be set up: {0}")]
     Config(rustls::Error),
 }
@@ -56,15 +64,29 @@ pub fn check(tls: &Tls) -> Result<(), TlsError> {
 }
 
 fn certified(tls: &Tls) -> Result<CertifiedKey, TlsError> {
-    let read = |path: &PathBuf| fs::read(path).map_err(|error| TlsError::Read { path: path.clone(), error });
+    let read = |path: &PathBuf| {
+        fs::read(path).map_err(|error| TlsError::Read {
+            path: path.clone(),
+            error,
+        })
+    };
     let chain = CertificateDer::pem_slice_iter(&read(&tls.certificate)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| TlsError::Pem { path: tls.certificate.clone(), what: "certificate", error })?;
+        .map_err(|error| TlsError::Pem {
+            path: tls.certificate.clone(),
+            what: "certificate",
+            error,
+        })?;
     if chain.is_empty() {
-        return Err(TlsError::NoCertificate { path: tls.certificate.clone() });
+        return Err(TlsError::NoCertificate {
+            path: tls.certificate.clone(),
+        });
     }
-    let key = PrivateKeyDer::from_pem_slice(&read(&tls.key)?)
-        .map_err(|error| TlsError::Pem { path: tls.key.clone(), what: "private key", error })?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&tls.key)?).map_err(|error| TlsError::Pem {
+        path: tls.key.clone(),
+        what: "private key",
+        error,
+    })?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| TlsError::Pair {
         certificate: tls.certificate.clone(),
         key: tls.key.clone(),

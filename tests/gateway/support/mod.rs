@@ -1,1 +1,7 @@
-//! What tests share.
+//! What tests share: a gateway as a user runs it, and a plain HTTP client.
+
+pub mod gateway;
+pub mod http;
+
+pub use gateway::Gateway;
+pub use http::{Reply, get, post, request};
