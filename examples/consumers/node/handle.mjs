@@ -1,0 +1,34 @@
+// What both consumers do with a message: decode it, verify it again, recognise a duplicate, print one JSON line.
+
+import { MissingSecret, sha256, verify } from "./verify.mjs";
+
+const REMEMBERED = 100_000; // events; a duplicate that comes after this many others is not noticed
+const remembered = new Set();
+
+// Prints the event's line; false if the event is not to be trusted. `at` says where the message is, `decode` gives its
+// CloudEvent and its data as the sender's bytes.
+export function handle(at, decode) {
+  let line = { id: null, type: null, source: null, sha256: null, verified: false, duplicate: null };
+  let event, body;
+  try {
+    ({ event, body } = decode());
+    const { id, type, source } = event;
+    line = { ...line, id, type, source, sha256: sha256(body), ...verify(event, body) };
+  } catch (error) { // whatever is wrong with one message, the next ones are still to be read
+    if (error instanceof MissingSecret) throw error;
+    line = { ...line, note: String(error) };
+  }
+  if (line.verified === false) {
+    // Not remembered: a forgery must not make the genuine event look like its duplicate.
+    console.error(`rejected ${at}: ${line.note}`);
+  } else {
+    // An id that the signature does not cover may have been put on other bytes: then both together name the event.
+    const key = JSON.stringify([line.source, line.id, line.verified, event.idsigned === "true" || line.sha256]);
+    line.duplicate = remembered.has(key);
+    // Your work on `body` goes here, unless it is a duplicate: before the id is remembered and the message acknowledged.
+    remembered.add(key);
+    if (remembered.size > REMEMBERED) remembered.delete(remembered.values().next().value); // the oldest
+  }
+  console.log(JSON.stringify(line));
+  return line.verified !== false;
+}
