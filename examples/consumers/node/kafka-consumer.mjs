@@ -3,6 +3,7 @@
 // line an event goes to standard output. Exit code: 0, 1 if an event was rejected, 2 for usage or a missing secret,
 // 3 when Kafka gave up. The secrets come from the environment: see ../README.md.
 
+import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { Kafka as KafkaBinding } from "cloudevents";
 import kafkajs from "kafkajs";
@@ -23,12 +24,20 @@ function readOptions() {
     group: { ...text, default: "hooksluice-example-node" }, max: text, idle: text,
   } });
   if (!positionals.length) throw new Error("no topic given");
-  return { ...values, topics: positionals, max: Number(values.max ?? Infinity), idle: Number(values.idle ?? Infinity) };
+  const [max, idle] = [Number(values.max ?? Infinity), Number(values.idle ?? Infinity)];
+  if (!(max > 0 && idle > 0)) throw new Error("--max and --idle take a number above 0");
+  return { ...values, topics: positionals, max, idle };
 }
 
 // The kit decodes both modes; what it may not do is parse the data, which must stay the bytes that were signed: it
 // leaves a Uint8Array alone, where it would parse a Buffer.
 function decode(message) {
+  const decoded = toEvent(message);
+  decoded.event.validate();
+  return decoded;
+}
+
+function toEvent(message) {
   const headers = Object.fromEntries(Object.entries(message.headers).map(([name, value]) => [name, String(value)]));
   const value = message.value ?? Buffer.alloc(0);
   const key = message.key?.toString();
@@ -46,17 +55,15 @@ async function main(options) {
   const kafka = new Kafka({ brokers: options["bootstrap-servers"].split(","), logLevel: logLevel.WARN }); // ssl, sasl beside it
   const consumer = kafka.consumer({ groupId: options.group });
 
-  let [code, seen, stopping, idleTimer] = [0, 0, false];
-  let resolveStopped;
-  const stopped = new Promise((resolve) => (resolveStopped = resolve));
+  let [code, seen, idleTimer] = [0, 0];
+  const stopping = new AbortController();
   const stop = (because = 0) => {
-    stopping = true;
     code ||= because;
-    resolveStopped();
+    stopping.abort();
   };
   const restartIdle = () => {
     clearTimeout(idleTimer);
-    if (options.idle !== Infinity && !stopping) idleTimer = setTimeout(stop, options.idle * 1000);
+    if (options.idle !== Infinity) idleTimer = setTimeout(stop, options.idle * 1000);
   };
   process.once("SIGTERM", () => stop()).once("SIGINT", () => stop());
   consumer.on(consumer.events.CRASH, ({ payload }) => {
@@ -73,9 +80,10 @@ async function main(options) {
     eachBatchAutoResolve: false,
     eachBatch: async ({ batch, resolveOffset, heartbeat, isRunning, isStale }) => {
       for (const message of batch.messages) {
-        if (stopping || !isRunning() || isStale()) break;
+        if (stopping.signal.aborted || !isRunning() || isStale()) break;
         try {
-          if (!handle(`${batch.topic}[${batch.partition}]@${message.offset}`, () => decode(message))) code ||= 1;
+          const at = `${batch.topic}[${batch.partition}]@${message.offset}`;
+          if (!(await handle(at, () => decode(message)))) code ||= 1;
         } catch (error) {
           console.error(`error: ${error.message}`);
           return stop(error instanceof MissingSecret ? 2 : 3); // not resolved: it is read again
@@ -88,9 +96,9 @@ async function main(options) {
     },
   });
 
-  await stopped;
-  clearTimeout(idleTimer);
+  if (!stopping.signal.aborted) await once(stopping.signal, "abort");
   await consumer.disconnect(); // waits for the batch in hand, whose resolved offsets are then committed
+  clearTimeout(idleTimer);
   return code;
 }
 
