@@ -23,7 +23,10 @@ fn main() {
     }
     let deliveries = number("HOOKSLUICE_BENCH_DELIVERIES", 200_000);
     let body = push(7 * 1024);
-    println!("GitHub push of {} bytes, {CONNECTIONS} connections, {deliveries} deliveries a row", body.len());
+    println!(
+        "GitHub push of {} bytes, {CONNECTIONS} connections, {deliveries} deliveries a row",
+        body.len()
+    );
     println!("| server | µs CPU a delivery | above bare actix | deliveries/s | resident MiB |");
     println!("| --- | ---: | ---: | ---: | ---: |");
 
@@ -51,7 +54,11 @@ fn main() {
         let destination = format!(
             "destinations: {{ bench: {{ kafka: {{ bootstrap_servers: \"{address}\", topic: \"{topic}\", properties: {{ compression.type: lz4 }} }} }} }}"
         );
-        row("Kafka (acks=all, linger 1 ms, lz4)", Server::gateway(&destination, "bench"), "/in/github");
+        row(
+            "Kafka (acks=all, linger 1 ms, lz4)",
+            Server::gateway(&destination, "bench"),
+            "/in/github",
+        );
     }
     if let Ok(url) = std::env::var("HOOKSLUICE_TEST_RABBITMQ") {
         let exchange = format!("bench-{}", std::process::id());
@@ -65,7 +72,10 @@ fn main() {
 }
 
 fn number(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 /// The sample push with commits added until it is of this size.
@@ -104,7 +114,11 @@ impl Server {
 
     fn gateway(destinations: &str, destination: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let destination = if destination == "journal" { String::new() } else { format!(", destination: {destination}") };
+        let destination = if destination == "journal" {
+            String::new()
+        } else {
+            format!(", destination: {destination}")
+        };
         let config = format!(
             "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s, workers: 2 }}\nadmin: {{ listen: 127.0.0.1:0 }}\n\
              journal: {{ path: {}/journal.db }}\n{destinations}\n\
@@ -124,12 +138,19 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let address = loop {
             let line = lines.next().expect("the server names its address").expect("text");
-            if let Some(address) = line.split_whitespace().find_map(|word| word.strip_prefix("ingress=http://")) {
+            if let Some(address) = line
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix("ingress=http://"))
+            {
                 break address.to_owned();
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, _directory: directory }
+        Self {
+            child,
+            address,
+            _directory: directory,
+        }
     }
 
     /// User and system time; a clock tick is 10 ms.
@@ -143,7 +164,11 @@ impl Server {
     fn resident_mib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server runs");
         let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") / 1024
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse::<u64>().ok())
+            .expect("a number")
+            / 1024
     }
 
     fn stop(&mut self) {
@@ -166,7 +191,9 @@ mod bare {
     pub async fn serve() {
         let app = || {
             let limit = web::PayloadConfig::new(1 << 20);
-            App::new().app_data(limit).default_service(web::to(|_body: web::Bytes| async { HttpResponse::Ok().finish() }))
+            App::new()
+                .app_data(limit)
+                .default_service(web::to(|_body: web::Bytes| async { HttpResponse::Ok().finish() }))
         };
         let server = HttpServer::new(app).workers(2).bind(("127.0.0.1", 0)).expect("bound");
         println!("ingress=http://{}", server.addrs()[0]);

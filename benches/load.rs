@@ -26,17 +26,31 @@ impl Load {
         let id_at = head.find(ID).expect("it is there");
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
-        Self { address: address.to_owned(), request, id_at }
+        Self {
+            address: address.to_owned(),
+            request,
+            id_at,
+        }
     }
 
     /// Seconds it took. Every delivery must be answered 200.
     pub fn run(&self, connections: usize, deliveries: usize) -> f64 {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let left = Arc::new(AtomicUsize::new(deliveries));
         runtime.block_on(async {
             let started = Instant::now();
             let tasks: Vec<_> = (0..connections)
-                .map(|_| tokio::spawn(connection(self.address.clone(), self.request.clone(), self.id_at, left.clone())))
+                .map(|_| {
+                    tokio::spawn(connection(
+                        self.address.clone(),
+                        self.request.clone(),
+                        self.id_at,
+                        left.clone(),
+                    ))
+                })
                 .collect();
             for task in tasks {
                 task.await.expect("a connection ends well");
@@ -52,7 +66,10 @@ async fn connection(address: String, mut request: Vec<u8>, id_at: usize, left: A
     let mut stream = TcpStream::connect(&address).await.expect("the server listens");
     stream.set_nodelay(true).expect("nodelay");
     let mut buffer = vec![0; 4096];
-    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+    while left
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+        .is_ok()
+    {
         let id = format!("{:012x}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
         let at = id_at + ID.len() - 12;
         request[at..at + 12].copy_from_slice(id.as_bytes());
@@ -66,7 +83,11 @@ async fn connection(address: String, mut request: Vec<u8>, id_at: usize, left: A
                 break;
             }
         }
-        assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..read]));
+        assert!(
+            buffer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&buffer[..read])
+        );
     }
 }
 
@@ -82,7 +103,9 @@ pub fn bind_queue(url: &str, exchange: &str) {
     use lapin::{Connection, ConnectionProperties};
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await.expect("RabbitMQ answers");
+        let connection = Connection::connect(url, ConnectionProperties::default())
+            .await
+            .expect("RabbitMQ answers");
         let channel = connection.create_channel().await.expect("a channel");
         let arguments: FieldTable = {
             let mut table = FieldTable::default();
@@ -90,10 +113,22 @@ pub fn bind_queue(url: &str, exchange: &str) {
             table.insert("x-max-length".into(), lapin::types::AMQPValue::LongInt(1000));
             table
         };
-        let options = QueueDeclareOptions { durable: true, ..Default::default() };
-        channel.queue_declare(exchange.into(), options, arguments).await.expect("declared");
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        channel
+            .queue_declare(exchange.into(), options, arguments)
+            .await
+            .expect("declared");
         let bound = channel
-            .queue_bind(exchange.into(), exchange.into(), "#".into(), QueueBindOptions::default(), FieldTable::default())
+            .queue_bind(
+                exchange.into(),
+                exchange.into(),
+                "#".into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
             .await;
         bound.expect("bound");
     });

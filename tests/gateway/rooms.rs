@@ -24,8 +24,11 @@ fn files() -> Vec<PathBuf> {
 /// In the order of `lib.rs`.
 fn rooms() -> Vec<String> {
     let lib = fs::read_to_string("src/lib.rs").expect("lib.rs");
-    let rooms: Vec<String> =
-        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect();
+    let rooms: Vec<String> = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .map(str::to_owned)
+        .collect();
     assert!(rooms.len() > 10, "lib.rs is the map");
     rooms
 }
@@ -33,7 +36,12 @@ fn rooms() -> Vec<String> {
 /// `src/http/body.rs` and `src/http.rs` are both in the room `http`.
 fn room_of(path: &Path) -> String {
     let inside = path.strip_prefix("src").expect("below src");
-    let first = inside.components().next().expect("a component").as_os_str().to_string_lossy();
+    let first = inside
+        .components()
+        .next()
+        .expect("a component")
+        .as_os_str()
+        .to_string_lossy();
     first.trim_end_matches(".rs").to_owned()
 }
 
@@ -44,9 +52,17 @@ fn named_rooms(text: &str) -> Vec<String> {
         let rest = &text[at + "crate::".len()..];
         if let Some(group) = rest.strip_prefix('{') {
             let group = group.split('}').next().unwrap_or_default();
-            named.extend(group.split(',').map(|item| item.trim().split("::").next().unwrap_or_default().to_owned()));
+            named.extend(
+                group
+                    .split(',')
+                    .map(|item| item.trim().split("::").next().unwrap_or_default().to_owned()),
+            );
         } else {
-            named.push(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect());
+            named.push(
+                rest.chars()
+                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                    .collect(),
+            );
         }
     }
     named
@@ -62,7 +78,11 @@ fn a_room_imports_only_from_rooms_above_it() {
         let text = fs::read_to_string(&path).expect("text");
         for named in named_rooms(&text) {
             if floor(&named).is_some_and(|other| other > own) {
-                wrong.push(format!("{}: `crate::{named}` is below `{}`", path.display(), rooms[own]));
+                wrong.push(format!(
+                    "{}: `crate::{named}` is below `{}`",
+                    path.display(),
+                    rooms[own]
+                ));
             }
         }
     }
@@ -71,7 +91,10 @@ fn a_room_imports_only_from_rooms_above_it() {
 
 #[test]
 fn finds_the_rooms_that_a_file_names() {
-    assert_eq!(named_rooms("use crate::http::Gateway;\nuse crate::{clock, verify::Proof};"), ["http", "clock", "verify"]);
+    assert_eq!(
+        named_rooms("use crate::http::Gateway;\nuse crate::{clock, verify::Proof};"),
+        ["http", "clock", "verify"]
+    );
 }
 
 #[test]
@@ -79,7 +102,11 @@ fn every_room_is_on_the_map() {
     let rooms = rooms();
     for path in files() {
         let room = room_of(&path);
-        assert!(room == "lib" || room == "main" || rooms.contains(&room), "{} is in no room of lib.rs", path.display());
+        assert!(
+            room == "lib" || room == "main" || rooms.contains(&room),
+            "{} is in no room of lib.rs",
+            path.display()
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod gateway;
 pub mod http;
+pub mod sign;
 
 pub use gateway::Gateway;
 pub use http::{Reply, get, post, request};
