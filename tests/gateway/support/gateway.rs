@@ -50,6 +50,11 @@ impl Setup {
         self
     }
 
+    /// The directory of this gateway's own.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub fn write(&self) -> PathBuf {
         let path = self.directory.path().join("hooksluice.yaml");
         let listeners = "ingress: { listen: 127.0.0.1:0, drain_delay: 0s }\nadmin: { listen: 127.0.0.1:0 }\n";
