@@ -120,7 +120,7 @@ impl Server {
             format!(", destination: {destination}")
         };
         let config = format!(
-            "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s, workers: 2 }}\nadmin: {{ listen: 127.0.0.1:0 }}\n\
+            "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s }}\nadmin: {{ listen: 127.0.0.1:0 }}\n\
              journal: {{ path: {}/journal.db }}\n{destinations}\n\
              sources: {{ github: {{ provider: github, secrets: [{{ value: {SECRET} }}]{destination} }} }}\n",
             directory.path().display()

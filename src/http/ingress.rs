@@ -131,7 +131,7 @@ async fn receive(
         method: request.method().clone(),
         path: request.path().to_owned(),
         query: request.query_string().to_owned(),
-        url: format!("{base}{target}"),
+        url,
         headers: headers
             .iter()
             .map(|(name, value)| (name.clone(), value.clone()))

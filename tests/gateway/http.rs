@@ -193,7 +193,7 @@ fn the_public_url_of_a_source_wins_over_that_of_the_ingress() {
         "ingress: { listen: 127.0.0.1:0, drain_delay: 0s, public_url: \"https://hooks.example.com\" }
 sources:
   github: { provider: github, secrets: [{ value: s3cret }] }
-  moved: { provider: github, public_url: \"https://other.example.com/base/\", secrets: [{ value: s3cret }] }
+  moved: { provider: github, public_url: \"https://other.example.com/base/in/moved\", secrets: [{ value: s3cret }] }
 ",
     );
     for path in ["/in/github", "/in/moved"] {
