@@ -68,7 +68,7 @@ pub async fn deliver(request: HttpRequest, payload: Payload, ingress: Data<Ingre
         let account = Account::open(gateway.unknown.clone());
         return turn_away(&ingress, account, &line, &TurnedAway::UnknownSource);
     };
-    line.source = endpoint.source.origin.source.clone();
+    line.source = endpoint.source.origin.source().clone();
     let account = Account::open(endpoint.source.metrics.clone());
     let Some(in_hand) = InHand::take(&ingress.in_flight, gateway.limits.max_in_flight) else {
         return turn_away(&ingress, account, &line, &TurnedAway::Overloaded);

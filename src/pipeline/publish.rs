@@ -10,7 +10,7 @@ use crate::contract::{CheckedDelivery, CheckedPart};
 use crate::destination::Receipt;
 use crate::destination::spool::{Durable, How};
 use crate::duplicates::{Claim, Identity};
-use crate::event::Event;
+use crate::event::{self, Event};
 use crate::telemetry::Outcome;
 
 /// Every event of a delivery is settled: made only here, from the receipts of all of them.
@@ -133,16 +133,15 @@ async fn one(
     }
 }
 
-/// What may suppress a copy of this event. None without an id of the platform's, and none for a
-/// quarantined event: a redelivery after a mended schema must go through.
+/// What may suppress a copy of this event. None for a quarantined event: a redelivery after a mended
+/// schema must go through.
 fn identity(source: &Source, part: &CheckedPart<'_>, event: &Event) -> Option<Identity> {
-    let found = &part.part().found;
-    if event.is_quarantined() || (found.id.is_none() && !source.origin.unique_bodies) {
+    if event.is_quarantined() || !event::identifies(&source.origin, part) {
         return None;
     }
-    let id_alone = source.retry_bytes_differ && found.id_signed;
+    let id_alone = source.retry_bytes_differ && event.is_id_signed();
     Some(Identity {
-        source: source.origin.source.clone(),
+        source: source.origin.source().clone(),
         id: event.id().into(),
         sha256: (!id_alone).then(|| event.body_sha256().into()),
     })
