@@ -77,7 +77,7 @@ stop_tracked() {
 wait_for() {
   local deadline=$((SECONDS + $1)) what=$2
   shift 2
-  until "$@" >/dev/null 2>&1; do
+  until "$@"; do
     [ "$SECONDS" -lt "$deadline" ] || {
       printf 'error: %s did not come up in time\n' "$what" >&2
       return 1
