@@ -2,6 +2,7 @@
 # Helpers that the scripts share. Sourced, never run.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034  # for those who source this
 run=$root/.run # everything the scripts make: state, caches, logs
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
