@@ -55,8 +55,8 @@ def check_panels(dashboard, faults):
             faults.append(f"panel {panel['id']} has no title")
         for x in range(place["x"], place["x"] + place["w"]):
             for y in range(place["y"], place["y"] + place["h"]):
-                if x >= 24 or taken.setdefault((x, y), title) != title:
-                    faults.append(f"{title!r} lies on {taken.get((x, y))!r} or beyond the edge")
+                if x >= 24 or taken.setdefault((x, y), panel) is not panel:
+                    faults.append(f"{title!r} lies on another panel or beyond the edge")
                     break
         if panel["type"] != "row":
             if not panel.get("description"):

@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154,SC2016  # work and here are the caller's; what stands in single quotes is meant
+# Sourced by run: the container image and the compose stack.
+
+it "hadolint has nothing to say about the Dockerfile" hadolint Dockerfile
+sed 's/:nonroot$/:latest/' Dockerfile >"$work/Dockerfile"
+it "hadolint reads the file (a tag that moves is told)" says DL3007 hadolint "$work/Dockerfile"
+image_user() { tac Dockerfile | grep -m1 '^FROM' | grep -q ':nonroot$'; }
+it "the image runs without root" image_user
+
+# What .dockerignore lets in must be enough for Cargo to understand the package.
+build_context() {
+  mkdir -p "$work/context"
+  local path
+  while read -r path; do
+    path=${path#!}
+    mkdir -p "$work/context/$(dirname "$path")"
+    if [ -e "$path" ]; then cp -r "$path" "$work/context/$path"; fi
+  done < <(grep '^!' .dockerignore)
+  cargo metadata --offline --no-deps --format-version 1 --manifest-path "$work/context/Cargo.toml" | jq -e '.packages[0].name == "hooksluice"'
+  cmp scripts/build-release "$work/context/scripts/build-release"
+  # What the code embeds while it compiles must be there too.
+  while read -r path; do
+    [ -e "$work/context/$path" ] || { echo "embedded, and not in the context: $path"; return 1; }
+  done < <(grep -rhoE 'include_dir!\("\$CARGO_MANIFEST_DIR/[^"]+' src 2>/dev/null | sed 's|.*\$CARGO_MANIFEST_DIR/||')
+}
+it "the image's build context holds what the build reads" build_context
+
+it "docker-compose.yml meets the compose specification" compose-go docker-compose.yml
+sed -e 's|${STATE}|/state|' -e 's|${[A-Z_]*}|1|' tests/brokers/compose.yaml >"$work/brokers.yaml" # what scripts/brokers fills in
+it "the test brokers' compose file meets it too" compose-go "$work/brokers.yaml"
+sed 's/^    healthcheck:/    healthchek:/' docker-compose.yml >"$work/docker-compose.yml"
+it "a misspelt key in it is refused" says healthchek compose-go "$work/docker-compose.yml"
+
+# Bind mounts of files that are not there would become empty directories.
+mounts() {
+  local file
+  while read -r file; do
+    [ -e "$file" ] || { echo "$file is not there"; return 1; }
+  done < <(sed -n 's/^ *- \(\.\/[^:]*\):.*/\1/p' docker-compose.yml)
+}
+it "what the stack mounts exists" mounts
+healthy() {
+  python -c '
+import sys, yaml
+services = yaml.safe_load(open("docker-compose.yml"))["services"]
+lacking = [name for name, service in services.items() if "healthcheck" not in service and name != "prepare"]
+sys.exit(f"no health check: {lacking}" if lacking else 0)'
+}
+it "every service that stays up has a health check" healthy
+loopback() { ! grep -nE '^ *- ("?)[0-9]+:[0-9]+' docker-compose.yml; }
+it "its ports are published on loopback only" loopback
+
+# The definitions are RabbitMQ's own format: a real RabbitMQ reads them, where the tests have started one.
+definitions() {
+  local rabbitmq
+  rabbitmq=$(scripts/brokers env | sed -n 's/^export HOOKSLUICE_TEST_RABBITMQ_API=//p')
+  [ -n "$rabbitmq" ] || { echo "no RabbitMQ with a management address: scripts/brokers start"; return 1; }
+  curl -fsS -H 'Content-Type: application/json' --data-binary @deploy/compose/rabbitmq-definitions.json "$rabbitmq/api/definitions"
+  # Our own credentials then work, and an event with any key is routed.
+  curl -fsS -u hooksluice:hooksluice -d '{"properties":{},"routing_key":"com.github.push","payload":"{}","payload_encoding":"string"}' \
+    "http://${rabbitmq#*@}/api/exchanges/%2f/webhooks/publish" | jq -e .routed
+}
+it "RabbitMQ takes the stack's definitions, and routes an event by them" definitions
