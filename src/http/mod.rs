@@ -1,0 +1,15 @@
+//! Ingress and admin listeners: the only place with status codes.
+
+pub mod admin;
+mod body;
+mod gateway;
+mod ingress;
+mod proxies;
+mod response;
+mod server;
+pub mod settings;
+mod tls;
+
+pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
+pub use server::{Server, ServerError};
+pub use settings::{Admin, Ingress};

@@ -1,0 +1,522 @@
+//! `provider.toml`, as it is written. Each room compiles its own part once, at load.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// One platform.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// The platform's name as it writes it itself.
+    pub title: String,
+    /// Kind of platform, for listings (`payments`, `devops`, …).
+    pub category: String,
+    /// The platform's page that the rules were read from.
+    pub docs: String,
+    /// The day the page was read, `YYYY-MM-DD`.
+    pub read: String,
+    pub confidence: Confidence,
+    /// Which kit agreed, or which passage was read.
+    pub evidence: String,
+    #[serde(default)]
+    pub notes: String,
+    /// Reverse domain in front of event types (`com.github`).
+    pub domain: String,
+    #[serde(default)]
+    pub secret: SecretForm,
+    /// What a source must or may tell besides its secrets.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Setting>,
+    /// Where the signed time is, when all signatures share one.
+    #[serde(default)]
+    pub timestamp: Option<TimestampRule>,
+    /// Alternatives, strongest first: the first that is present must hold.
+    pub signature: Vec<Signature>,
+    /// What ties a genuine delivery to this customer.
+    #[serde(default)]
+    pub bind: Vec<Bind>,
+    #[serde(default)]
+    pub handshake: Vec<Handshake>,
+    #[serde(default)]
+    pub body: BodyRule,
+    #[serde(default)]
+    pub event: EventRule,
+    #[serde(default)]
+    pub batch: Option<Batch>,
+    #[serde(default)]
+    pub answer: Answer,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// Secondary source; a self-made sample proves nothing more.
+    Reported,
+    /// The passage of the official page was read.
+    Documented,
+    /// The vendor's own kit agreed.
+    Oracle,
+}
+
+/// How the text of a configured secret becomes key bytes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretForm {
+    /// Where a user finds it on the platform.
+    pub hint: String,
+    pub encoding: SecretEncoding,
+    /// Stripped before decoding when present (`whsec_`).
+    pub prefix: Option<String>,
+    /// Applied to the decoded bytes to get the key (`sha1`: the key is the SHA-1 of the secret).
+    pub derive: Option<HashName>,
+    /// No secret of the user's at all: keys are fetched or pinned.
+    pub none: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretEncoding {
+    /// The bytes of the text.
+    #[default]
+    Text,
+    Hex,
+    Base64,
+    Base64url,
+    /// A PEM block, or the same without its lines (base64 of SPKI DER).
+    Pem,
+}
+
+/// A named parameter that a source gives under `settings:`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    pub description: String,
+    #[serde(default)]
+    pub required: bool,
+    /// A credential: takes `{ env }` or `{ file }`, never prints.
+    #[serde(default)]
+    pub credential: bool,
+    /// Accepts a list; one value is a list of one.
+    #[serde(default)]
+    pub list: bool,
+    #[serde(default)]
+    pub default: Option<toml::Value>,
+    /// Closed set of values.
+    #[serde(default)]
+    pub one_of: Vec<String>,
+}
+
+/// Where a value is found in a delivery. Exactly one place; a missing value is `None`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Find {
+    pub header: Option<String>,
+    pub query: Option<String>,
+    /// A field of a form body.
+    pub form: Option<String>,
+    /// JSON pointer (RFC 6901) into the whole body.
+    pub json: Option<String>,
+    /// JSON pointer into the batch element (or the body, where there is no batch).
+    pub item: Option<String>,
+    /// JSON pointer into the inner document that `body.inner` unwraps.
+    pub inner: Option<String>,
+    /// A field of the key-value signature header (`t` in `t=…,v1=…`).
+    pub field: Option<String>,
+    /// A claim of the verified token.
+    pub claim: Option<String>,
+    pub setting: Option<String>,
+    pub literal: Option<String>,
+    /// Must stand in front of the value, and is not part of it.
+    pub prefix: Option<String>,
+    pub transform: Option<Transform>,
+    /// In a joined list: may be missing.
+    pub optional: bool,
+}
+
+/// The closed set of what may be done to a value.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Transform {
+    Lowercase,
+    Uppercase,
+    Trim,
+    Sha256Hex,
+    Sha256Base64,
+    Sha1Hex,
+    Md5Hex,
+    Md5Base64,
+    /// CRC-32 (IEEE) as an unsigned decimal (PayPal).
+    Crc32Decimal,
+    Base64Decode,
+    UrlDecode,
+    UrlEncode,
+    /// HMAC-SHA256 with the source's first secret, in hex: only in answers to challenges.
+    HmacSha256Hex,
+    HmacSha256Base64,
+    /// The same with a prefix `sha256=` in front of the base64 (X).
+    Sha256EqualsHmacBase64,
+}
+
+/// First alternative that is wholly present wins.
+pub type Alternatives = Vec<Alternative>;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Alternative {
+    One(Box<Find>),
+    /// All must be present, but those that say `optional`; joined by the rule's separator.
+    Joined(Vec<Find>),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimestampRule {
+    pub from: Find,
+    #[serde(default)]
+    pub format: TimeFormat,
+    /// How far from now, both ways (`5m`). Absent: the platform states none, and nothing is refused for its age.
+    #[serde(default)]
+    pub tolerance: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeFormat {
+    #[default]
+    Unix,
+    UnixMs,
+    Rfc3339,
+    HttpDate,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// Keyed MAC over `content`.
+    Hmac,
+    /// Plain hash over `content`, in which the part `secret` stands.
+    Hash,
+    /// The secret itself, compared.
+    Token,
+    /// HTTP Basic: the secret is `user:password`.
+    Basic,
+    Rsa,
+    RsaPss,
+    Ecdsa,
+    Ed25519,
+    /// A compact JWS in `from`, its claims checked.
+    Jwt,
+    /// Nothing proves the sender; must be asked for by name.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum HashName {
+    Md5,
+    Sha1,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    #[default]
+    Hex,
+    Base64,
+    Base64url,
+    /// The bytes as they are (tokens).
+    Text,
+}
+
+/// One way in which the platform proves itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    pub scheme: Scheme,
+    /// Where the signature is; its presence selects this alternative.
+    #[serde(default)]
+    pub from: Find,
+    /// Selects this alternative only where another value is as said (SNS `SignatureVersion`).
+    #[serde(default)]
+    pub when: Option<When>,
+    #[serde(default)]
+    pub algorithm: Option<HashName>,
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// How one header holds several signatures.
+    #[serde(default)]
+    pub list: Option<ListForm>,
+    /// What is signed, in order: part names, literals, or found values.
+    #[serde(default)]
+    pub content: Vec<Part>,
+    /// Overrides the definition's timestamp.
+    #[serde(default)]
+    pub timestamp: Option<TimestampRule>,
+    /// Overrides the definition's secret form.
+    #[serde(default)]
+    pub secret: Option<SecretForm>,
+    #[serde(default)]
+    pub keys: Keys,
+    /// JWT: accepted `alg` values.
+    #[serde(default)]
+    pub algorithms: Vec<String>,
+    /// JWT: what its claims must say. Values: text, list (any of), boolean, or `{ setting = "…" }`.
+    #[serde(default)]
+    pub claims: BTreeMap<String, Claim>,
+    /// ECDSA: `r‖s` instead of DER.
+    #[serde(default)]
+    pub raw: bool,
+}
+
+/// `sig sig` (a separator), or `t=1,v1=sig,v1=sig` (a separator and an assignment).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListForm {
+    /// Between items: `,` or ` `.
+    pub separator: String,
+    /// Between a key and its value: `=` or `,`. Absent: items are bare signatures.
+    #[serde(default)]
+    pub assign: Option<String>,
+    /// Key of the signature (`v1`); other keys are ignored.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+/// A piece of the signed content.
+///
+/// Bare words are named parts: `body`, `timestamp`, `method`, `url`, `path`, `query`, `host`,
+/// `sorted_form` (Twilio: names and values of the form, sorted, joined without separators), `secret`.
+/// Punctuation is itself; a literal that looks like a word is written `{ literal = "v0" }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Part {
+    Word(String),
+    Lines(Lines),
+    Found(Box<Find>),
+}
+
+/// `name\nvalue\n` for each of these top-level members of the body that is present (SNS).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lines {
+    pub named_lines: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    #[serde(flatten)]
+    pub condition: Condition,
+}
+
+/// A value that must be there, and what it must be.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Condition {
+    pub find: Find,
+    #[serde(default)]
+    pub equals: Option<Literal>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(untagged)]
+pub enum Literal {
+    Bool(bool),
+    Int(i64),
+    Text(String),
+    AnyOf(Vec<String>),
+}
+
+/// Where verification keys come from. Default: the source's secrets.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// PEM public keys that the platform publishes once for all customers.
+    pub pinned: Vec<String>,
+    /// A JSON Web Key Set.
+    pub jwks: Option<String>,
+    /// The delivery names an X.509 certificate's URL here.
+    pub certificate: Option<Find>,
+    /// Hosts from which keys may be fetched; `*` stands for one label.
+    pub hosts: Vec<String>,
+    /// Required ending of the path of a URL that a delivery names (`.pem`).
+    pub path_suffix: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Claim {
+    Bool(bool),
+    Text(String),
+    AnyOf(Vec<String>),
+    Setting { setting: String },
+}
+
+/// A delivery is this customer's only when the value found is in the setting's list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bind {
+    pub find: Find,
+    pub setting: String,
+}
+
+/// A challenge that is answered in the request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handshake {
+    /// What it is called in the log and in listings (`url-verification`).
+    pub name: String,
+    /// HTTP method; default `POST`.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// All must hold.
+    #[serde(default)]
+    pub when: Vec<Condition>,
+    /// What must be proved first.
+    pub prove: Prove,
+    /// With `prove = "token"`: where it is and which setting holds it.
+    #[serde(default)]
+    pub token: Option<TokenProof>,
+    #[serde(default)]
+    pub reply: Reply,
+    /// Confirm by fetching a URL that the (proved) delivery names.
+    #[serde(default)]
+    pub confirm: Option<Confirm>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Prove {
+    /// The delivery's signature, as for any event.
+    Signature,
+    /// A verify token of the source's settings.
+    Token,
+    /// Nothing but its bounded shape.
+    Nothing,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenProof {
+    pub find: Find,
+    pub setting: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reply {
+    /// Default 200.
+    pub status: Option<u16>,
+    /// `text/plain` body made of these parts, in order.
+    pub text: Vec<Find>,
+    /// `application/json` object with these members.
+    pub json: BTreeMap<String, ReplyValue>,
+    pub headers: BTreeMap<String, Find>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ReplyValue {
+    Int(i64),
+    Bool(bool),
+    Found(Box<Find>),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {
+    pub url: Find,
+    pub hosts: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BodyRule {
+    pub format: BodyFormat,
+    /// A form whose one field holds the JSON (`payload`).
+    pub form_json_field: Option<String>,
+    /// A document inside the document (Pub/Sub `message.data`, SNS `Message`).
+    pub inner: Option<Inner>,
+    /// Largest body, such as `25MiB`. Default 1 MiB.
+    pub limit: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyFormat {
+    /// A form when the content type says so, else JSON.
+    #[default]
+    Auto,
+    /// JSON whatever the content type says.
+    Json,
+    Form,
+    /// Anything: carried, not looked into.
+    Opaque,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inner {
+    pub json: String,
+    #[serde(default)]
+    pub base64: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventRule {
+    /// Event name behind the domain; joined with `.`.
+    #[serde(rename = "type")]
+    pub kind: Alternatives,
+    pub id: Alternatives,
+    pub version: Alternatives,
+    pub time: Option<EventTime>,
+    pub subject: Alternatives,
+    /// Partition key; joined with `:`.
+    pub key: Alternatives,
+    /// Two deliveries with the same bytes are the same event: the body's SHA-256 may be the id.
+    pub unique_bodies: bool,
+    /// A retry may carry the same signed id in other bytes: the id alone then suppresses.
+    pub retry_bytes_differ: bool,
+    /// Headers to publish besides those that the signature covers.
+    pub headers: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventTime {
+    pub from: Alternatives,
+    #[serde(default)]
+    pub format: TimeFormat,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// JSON pointer to the elements, `*` for every element of an array: `/entry/*/changes/*`; `/*` for a body that is an array.
+    pub items: String,
+    /// A batch only where the content type is this.
+    #[serde(default)]
+    pub content_type: Option<String>,
+}
+
+/// What the platform expects to hear, and what it does otherwise.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Answer {
+    /// Default 200.
+    pub status: Option<u16>,
+    pub body: Option<String>,
+    pub content_type: Option<String>,
+    /// How long the platform waits (`10s`).
+    pub deadline: Option<String>,
+    /// Which statuses it counts as delivered, as its page says.
+    pub success: String,
+    /// Its retry schedule, as its page says.
+    pub retries: String,
+    /// What it does on a 4xx.
+    pub on_4xx: String,
+}

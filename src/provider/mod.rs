@@ -1,0 +1,13 @@
+//! Platforms as data: definitions, the catalogue that holds them, and its linter.
+//!
+//! A definition says how one platform signs, identifies, challenges and shapes its webhooks. Adding
+//! one is adding a folder under `schemas/`; nothing in Rust branches on a provider's name.
+
+pub mod catalogue;
+pub mod definition;
+pub mod sample;
+pub mod settings;
+
+pub use catalogue::{Catalogue, CatalogueError};
+pub use definition::Definition;
+pub use settings::Settings;
