@@ -50,7 +50,7 @@ for kind_values in "StatefulSet journal" "Deployment broker-only"; do
     | .startupProbe.httpGet.path == "/livez" and .livenessProbe.httpGet.path == "/livez" and .readinessProbe.httpGet.path == "/readyz"
       and all(.startupProbe, .livenessProbe, .readinessProbe; .httpGet.port == "admin")'
 done
-it "the pod is given the time to drain and to finish" has journal StatefulSet '.spec.template.spec.terminationGracePeriodSeconds == 65'
+it "the pod is given the time to drain and to finish" has journal StatefulSet '.spec.template.spec.terminationGracePeriodSeconds == 20 + 20 + 30'
 it "config is mounted as a directory, so that a change is followed" has journal StatefulSet '.spec.template.spec.containers[0].volumeMounts | all(has("subPath") | not)'
 it "secrets are references to existing ones" has journal StatefulSet '.spec.template.spec
   | (.containers[0].env | any(.name == "LOCAL_SECRET" and .valueFrom.secretKeyRef == {name: "webhooks", key: "local"})) and (.volumes | any(.secret.secretName == "webhooks"))'

@@ -15,6 +15,15 @@ alerts_all_tested() {
 }
 it "every alert has such a test" alerts_all_tested
 
+promised() { # the definitions in the code, brought into the form of metrics.txt
+  grep -oE '[A-Za-z]+\("hooksluice_[a-z_]+"(, "[a-z]+")*' src/telemetry/metrics.rs | tr -d '" ' |
+    sed -E 's/^(.*)\(([^,]*),?(.*)$/\2 \1 \3/; s/ IntCounter(Vec)? / counter /; s/ (Int)?Gauge(Vec)? / gauge /; s/ Histogram(Vec)? / histogram /; s/ $//' |
+    sort >"$work/defined"
+  grep -v '^#' "$here"/metrics.txt | sort >"$work/promised"
+  diff "$work/promised" "$work/defined"
+}
+it "the code defines the metrics that are promised, and no other" promised
+
 it "dashboard and alerts ask only for metrics that exist, and every panel explains itself" python "$here"/observe.py $dashboard $alerts
 queries() { python "$here"/observe.py $dashboard $alerts >"$work/dashboard-rules.yml" && promtool check rules "$work/dashboard-rules.yml"; }
 it "Prometheus understands every query of the dashboard" queries

@@ -26,7 +26,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{/* The config file: the user's, with what the chart decides laid over it. */}}
 {{- define "hooksluice.config" -}}
 {{- $config := deepCopy .Values.config }}
-{{- $ingress := dict "listen" "0.0.0.0:8080" "drain_delay" (printf "%ds" (int .Values.drainDelaySeconds)) }}
+{{- $ingress := dict "listen" "0.0.0.0:8080" "drain_delay" (printf "%ds" (int .Values.drainDelaySeconds)) "shutdown_timeout" (printf "%ds" (int .Values.finishSeconds)) }}
 {{- if .Values.tls.secret }}
 {{- $_ := set $ingress "tls" (dict "certificate" "/run/tls/tls.crt" "key" "/run/tls/tls.key") }}
 {{- end }}
@@ -59,7 +59,7 @@ spec:
   serviceAccountName: {{ include "hooksluice.serviceAccount" . }}
   automountServiceAccountToken: false
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ add .Values.drainDelaySeconds .Values.finishSeconds }}
+  terminationGracePeriodSeconds: {{ add .Values.drainDelaySeconds .Values.finishSeconds 30 }}
   securityContext:
     runAsNonRoot: true
     runAsUser: 65532
@@ -106,9 +106,8 @@ spec:
         allowPrivilegeEscalation: false
         readOnlyRootFilesystem: true
         capabilities: { drop: [ALL] }
+      {{- if or .Values.secrets.env .Values.extraEnv }}
       env:
-        - name: RUST_LOG
-          value: {{ .Values.logLevel | quote }}
         {{- range .Values.secrets.env }}
         - name: {{ .name }}
           valueFrom:
@@ -117,6 +116,7 @@ spec:
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
+      {{- end }}
       ports:
         - { name: http, containerPort: 8080 }
         - { name: admin, containerPort: 9090 }
