@@ -8,7 +8,7 @@ it "hadolint reads the file (a tag that moves is told)" says DL3007 hadolint "$w
 image_user() { tac Dockerfile | grep -m1 '^FROM' | grep -q ':nonroot$'; }
 it "the image runs without root" image_user
 
-# What .dockerignore lets in must be enough for Cargo to understand the package.
+# What .dockerignore lets in must be enough for Cargo to understand the package, and for the code to embed what it embeds.
 build_context() {
   mkdir -p "$work/context"
   local path
@@ -19,7 +19,6 @@ build_context() {
   done < <(grep '^!' .dockerignore)
   cargo metadata --offline --no-deps --format-version 1 --manifest-path "$work/context/Cargo.toml" | jq -e '.packages[0].name == "hooksluice"'
   cmp scripts/build-release "$work/context/scripts/build-release"
-  # What the code embeds while it compiles must be there too.
   while read -r path; do
     [ -e "$work/context/$path" ] || { echo "embedded, and not in the context: $path"; return 1; }
   done < <(grep -rhoE 'include_dir!\("\$CARGO_MANIFEST_DIR/[^"]+' src 2>/dev/null | sed 's|.*\$CARGO_MANIFEST_DIR/||')
