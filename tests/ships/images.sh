@@ -17,7 +17,7 @@ build_context() {
     mkdir -p "$work/context/$(dirname "$path")"
     if [ -e "$path" ]; then cp -r "$path" "$work/context/$path"; fi
   done < <(grep '^!' .dockerignore)
-  cargo metadata --offline --no-deps --format-version 1 --manifest-path "$work/context/Cargo.toml" | jq -e '.packages[0].name == "hooksluice"'
+  cargo metadata --offline --no-deps --format-version 1 --manifest-path "$work/context/Cargo.toml" | jq -e '[.packages[0].targets[].kind[]] | contains(["lib", "bin"])'
   cmp scripts/build-release "$work/context/scripts/build-release"
   while read -r path; do
     [ -e "$work/context/$path" ] || { echo "embedded, and not in the context: $path"; return 1; }
@@ -50,14 +50,19 @@ it "every service that stays up has a health check" healthy
 loopback() { ! grep -nE '^ *- ("?)[0-9]+:[0-9]+' docker-compose.yml; }
 it "its ports are published on loopback only" loopback
 
-# The definitions are RabbitMQ's own format: a real RabbitMQ reads them, where the tests have started one.
+# The definitions are RabbitMQ's own format: a real RabbitMQ reads them, in a virtual host of their own.
 definitions() {
-  local rabbitmq
-  rabbitmq=$(scripts/brokers env | sed -n 's/^export HOOKSLUICE_TEST_RABBITMQ_API=//p')
-  [ -n "$rabbitmq" ] || { echo "no RabbitMQ with a management address: scripts/brokers start"; return 1; }
-  curl -fsS -H 'Content-Type: application/json' --data-binary @deploy/compose/rabbitmq-definitions.json "$rabbitmq/api/definitions"
+  local api vhost=stack-$$
+  api=$(scripts/brokers env | sed -n 's/^export HOOKSLUICE_TEST_RABBITMQ_API=//p')
+  [ -n "$api" ] || { echo "no RabbitMQ with a management address: scripts/brokers start"; return 1; }
+  jq --arg vhost $vhost '(.. | .vhost? // empty) = $vhost | .vhosts[].name = $vhost' deploy/compose/rabbitmq-definitions.json >"$work/definitions.json"
+  curl -fsS -H 'Content-Type: application/json' --data-binary @"$work/definitions.json" "$api/api/definitions"
   # Our own credentials then work, and an event with any key is routed.
+  local published=0
   curl -fsS -u hooksluice:hooksluice -d '{"properties":{},"routing_key":"com.github.push","payload":"{}","payload_encoding":"string"}' \
-    "http://${rabbitmq#*@}/api/exchanges/%2f/webhooks/publish" | jq -e .routed
+    "http://${api#*@}/api/exchanges/$vhost/webhooks/publish" | jq -e .routed || published=1
+  curl -fsS -X DELETE "$api/api/vhosts/$vhost"
+  curl -fsS -X DELETE "$api/api/users/hooksluice"
+  return $published
 }
 it "RabbitMQ takes the stack's definitions, and routes an event by them" definitions
