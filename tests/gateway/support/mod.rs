@@ -1,1 +1,5 @@
 //! What tests share.
+
+pub mod brokers;
+pub mod destination_contract;
+pub mod events;

@@ -1,0 +1,1 @@
+//! Makes events durable in RabbitMQ.
