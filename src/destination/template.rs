@@ -112,7 +112,10 @@ impl Template {
         if !rest.is_empty() {
             parts.push(Part::Literal(rest.into()));
         }
-        let literals: usize = parts.iter().map(|p| if let Part::Literal(l) = p { l.len() } else { 0 }).sum();
+        let literals: usize = parts
+            .iter()
+            .map(|p| if let Part::Literal(l) = p { l.len() } else { 0 })
+            .sum();
         let limit = kind.limit();
         if literals > limit {
             return Err(TemplateError::Long {

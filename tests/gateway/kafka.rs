@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hooksluice::destination::kafka::{Kafka, Quarantine, Settings};
 use hooksluice::destination::{Destination, Feed, Position, PublishError};
@@ -51,11 +51,12 @@ impl Reader {
 
     fn read(&self, count: usize) -> Vec<Stored> {
         let mut stored = Vec::new();
-        while stored.len() < count {
-            let Some(message) = self.0.poll(Duration::from_secs(30)) else {
-                break;
-            };
-            stored.push(binary(&message.expect("a message")));
+        let patience = Instant::now() + Duration::from_secs(30);
+        // `poll` also returns nothing when only the group's assignment changed.
+        while stored.len() < count && Instant::now() < patience {
+            if let Some(message) = self.0.poll(Duration::from_secs(1)) {
+                stored.push(binary(&message.expect("a message")));
+            }
         }
         stored
     }

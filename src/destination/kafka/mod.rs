@@ -71,7 +71,12 @@ struct Topic {
 impl Kafka {
     /// Starts the producer; it connects in the background. `runtime` outlives every request: the task that watches the
     /// cluster runs there. Errors are of configuration, all at once.
-    pub fn open(name: &str, settings: &Settings, quarantine: &Quarantine, runtime: Handle) -> Result<Self, Vec<String>> {
+    pub fn open(
+        name: &str,
+        settings: &Settings,
+        quarantine: &Quarantine,
+        runtime: Handle,
+    ) -> Result<Self, Vec<String>> {
         let plan = settings.plan(quarantine)?;
         let name: Arc<str> = name.into();
         let health = Arc::new(Health::default());
@@ -227,7 +232,12 @@ impl Client {
             })
     }
 
-    async fn settle(self: &Arc<Self>, taken: Taken, topic: &Arc<str>, event: &Event) -> Result<(i32, i64), PublishError> {
+    async fn settle(
+        self: &Arc<Self>,
+        taken: Taken,
+        topic: &Arc<str>,
+        event: &Event,
+    ) -> Result<(i32, i64), PublishError> {
         let outcome = self.report(taken, topic, event).await;
         match outcome {
             Err(PublishError::LaneDown(_)) if self.declare && !self.is_there(topic).await => {
@@ -239,7 +249,12 @@ impl Client {
         }
     }
 
-    async fn report(self: &Arc<Self>, taken: Taken, topic: &Arc<str>, event: &Event) -> Result<(i32, i64), PublishError> {
+    async fn report(
+        self: &Arc<Self>,
+        taken: Taken,
+        topic: &Arc<str>,
+        event: &Event,
+    ) -> Result<(i32, i64), PublishError> {
         let code = match taken?.await {
             Ok(Ok(position)) => return Ok(position),
             Ok(Err(code)) => code,
@@ -355,9 +370,10 @@ async fn watch(client: std::sync::Weak<Client>, health: Arc<Health>) {
             drop(client);
             match looked.await {
                 // The cluster answers; a fault of the topic is that topic's.
-                Ok(Ok(_) | Err(KafkaError::MetadataFetch(Code::UnknownTopicOrPartition | Code::TopicAuthorizationFailed)))
-                    if !health.is_fatal() =>
-                {
+                Ok(
+                    Ok(_)
+                    | Err(KafkaError::MetadataFetch(Code::UnknownTopicOrPartition | Code::TopicAuthorizationFailed)),
+                ) if !health.is_fatal() => {
                     health.set_up();
                     // A producer that fails right after it started is not replaced in a hurry.
                     if !fatal {
@@ -398,7 +414,9 @@ fn refused(error: &KafkaError) -> String {
 impl fmt::Debug for Kafka {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The configuration holds credentials.
-        f.debug_struct("Kafka").field("name", &self.client.name).finish_non_exhaustive()
+        f.debug_struct("Kafka")
+            .field("name", &self.client.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -45,7 +45,11 @@ pub(super) async fn probe(client: Arc<Client>, name: Arc<str>, template: Templat
             Err(error) => findings.push(Finding::problem(&place, error.to_string(), "try again")),
         }
     }
-    if let Some((_, reason)) = client.producer.load_full().and_then(|producer| producer.client().fatal_error()) {
+    if let Some((_, reason)) = client
+        .producer
+        .load_full()
+        .and_then(|producer| producer.client().fatal_error())
+    {
         findings.push(Finding::problem(
             &*name,
             format!("the producer may not write: {reason}"),
@@ -63,11 +67,16 @@ fn missing(client: &Client, place: &str, error: &KafkaError) -> Finding {
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
             Finding::problem(place, "is not there", "create the topic, or set `declare: true`")
         }
-        Some(Code::TopicAuthorizationFailed) => {
-            Finding::problem(place, "the user may not see it", "grant the user Describe and Write on the topic")
-        }
+        Some(Code::TopicAuthorizationFailed) => Finding::problem(
+            place,
+            "the user may not see it",
+            "grant the user Describe and Write on the topic",
+        ),
         _ => {
-            let reason = client.health.down().map_or_else(|| error.to_string(), |down| down.to_string());
+            let reason = client
+                .health
+                .down()
+                .map_or_else(|| error.to_string(), |down| down.to_string());
             Finding::problem(
                 place,
                 format!("no answer from the cluster: {reason}"),
@@ -79,7 +88,11 @@ fn missing(client: &Client, place: &str, error: &KafkaError) -> Finding {
 
 /// Compares what the topic takes with what the producer sends.
 async fn size(client: &Arc<Client>, place: &str, topic: &str) -> Finding {
-    let ours = client.config.get("message.max.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or(MESSAGE_MAX);
+    let ours = client
+        .config
+        .get("message.max.bytes")
+        .and_then(|bytes| bytes.parse().ok())
+        .unwrap_or(MESSAGE_MAX);
     let theirs = match topic_max(client, topic).await {
         Ok(Some(theirs)) => theirs,
         Ok(None) | Err(_) => {
@@ -96,15 +109,23 @@ async fn size(client: &Arc<Client>, place: &str, topic: &str) -> Finding {
             format!("raise the topic's max.message.bytes, or set property message.max.bytes to {theirs}"),
         );
     }
-    Finding::ok(place, format!("takes {theirs} bytes a message, the producer sends up to {ours}"))
+    Finding::ok(
+        place,
+        format!("takes {theirs} bytes a message, the producer sends up to {ours}"),
+    )
 }
 
 async fn topic_max(client: &Arc<Client>, topic: &str) -> Result<Option<u64>, PublishError> {
     let admin = admin(client).await?;
-    let described = admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options()).await;
+    let described = admin
+        .describe_configs([&ResourceSpecifier::Topic(topic)], &options())
+        .await;
     let resources = described.map_err(|error| PublishError::Down(error.to_string()))?;
     let value = resources.into_iter().flatten().find_map(|resource| {
-        let entry = resource.entries.into_iter().find(|entry| entry.name == "max.message.bytes");
+        let entry = resource
+            .entries
+            .into_iter()
+            .find(|entry| entry.name == "max.message.bytes");
         entry.and_then(|entry| entry.value)
     });
     Ok(value.and_then(|value| value.parse().ok()))
@@ -121,7 +142,9 @@ pub(super) async fn create(client: &Arc<Client>, topic: &Arc<str>) -> Result<(),
         Some(Ok(_)) => tracing::info!(destination = &*client.name, topic = &**topic, "kafka: topic created"),
         Some(Err((_, Code::TopicAlreadyExists))) => {}
         Some(Err((_, code))) => {
-            return Err(PublishError::LaneDown(format!("topic `{topic}` cannot be created: {code}")));
+            return Err(PublishError::LaneDown(format!(
+                "topic `{topic}` cannot be created: {code}"
+            )));
         }
         None => return Err(PublishError::LaneDown(format!("topic `{topic}` was not created"))),
     }
@@ -131,23 +154,37 @@ pub(super) async fn create(client: &Arc<Client>, topic: &Arc<str>) -> Result<(),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Err(PublishError::LaneDown(format!("topic `{topic}` was created, but has no leader yet")))
+    Err(PublishError::LaneDown(format!(
+        "topic `{topic}` was created, but has no leader yet"
+    )))
 }
 
 async fn admin(client: &Arc<Client>) -> Result<AdminClient<DefaultClientContext>, PublishError> {
     let mut config = rdkafka::ClientConfig::new();
     // What only a producer knows would be warned about.
-    const SHARED: [&str; 8] =
-        ["bootstrap.servers", "security.", "sasl.", "ssl.", "enable.ssl.", "socket.", "client.", "broker."];
+    const SHARED: [&str; 8] = [
+        "bootstrap.servers",
+        "security.",
+        "sasl.",
+        "ssl.",
+        "enable.ssl.",
+        "socket.",
+        "client.",
+        "broker.",
+    ];
     for (name, value) in client.config.config_map() {
         if SHARED.iter().any(|shared| name.starts_with(shared)) {
             config.set(name, value);
         }
     }
-    let created = client.blocking(move || config.create::<AdminClient<DefaultClientContext>>()).await?;
+    let created = client
+        .blocking(move || config.create::<AdminClient<DefaultClientContext>>())
+        .await?;
     created.map_err(|error| PublishError::Down(super::refused(&error)))
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(ADMIN)).operation_timeout(Some(ADMIN))
+    AdminOptions::new()
+        .request_timeout(Some(ADMIN))
+        .operation_timeout(Some(ADMIN))
 }

@@ -67,16 +67,34 @@ const DEFAULTS: &[(&str, &str)] = &[
 
 /// Properties that would break a promise, and what to do instead.
 const FORBIDDEN: &[(&str, &str)] = &[
-    ("acks", "always `all`: an acknowledged event must be on every in-sync replica"),
-    ("request.required.acks", "always `all`: an acknowledged event must be on every in-sync replica"),
-    ("enable.idempotence", "always on: without it a retry may store an event twice or out of order"),
-    ("enable.gapless.guarantee", "it would stop the producer whenever one event times out"),
-    ("transactional.id", "events are published singly; a transaction would hide them until it commits"),
+    (
+        "acks",
+        "always `all`: an acknowledged event must be on every in-sync replica",
+    ),
+    (
+        "request.required.acks",
+        "always `all`: an acknowledged event must be on every in-sync replica",
+    ),
+    (
+        "enable.idempotence",
+        "always on: without it a retry may store an event twice or out of order",
+    ),
+    (
+        "enable.gapless.guarantee",
+        "it would stop the producer whenever one event times out",
+    ),
+    (
+        "transactional.id",
+        "events are published singly; a transaction would hide them until it commits",
+    ),
     ("delivery.report.only.error", "the delivery report is the receipt"),
     ("queuing.strategy", "`lifo` would turn the order of a key around"),
     ("bootstrap.servers", "use `bootstrap_servers`"),
     ("metadata.broker.list", "use `bootstrap_servers`"),
-    ("allow.auto.create.topics", "use `declare: true` to create missing topics"),
+    (
+        "allow.auto.create.topics",
+        "use `declare: true` to create missing topics",
+    ),
     ("test.mock.num.brokers", "a mock keeps nothing"),
     ("test.mock.broker.rtt", "a mock keeps nothing"),
 ];

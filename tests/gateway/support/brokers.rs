@@ -26,7 +26,14 @@ pub fn tls(file: &str) -> PathBuf {
 pub fn kafka_tool(class: &str, arguments: &[&str]) -> String {
     let libs = required("HOOKSLUICE_TEST_KAFKA_LIBS");
     let output = Command::new("java")
-        .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &format!("{libs}/*"), class])
+        .args([
+            "-Xmx128m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            &format!("{libs}/*"),
+            class,
+        ])
         .args(["--bootstrap-server", &kafka()])
         .args(arguments)
         .output()
@@ -49,7 +56,10 @@ pub fn create_topic(topic: &str, arguments: &[&str]) {
 /// Runs RabbitMQ's own command-line tool against the test broker.
 pub fn rabbitmqctl(arguments: &[&str]) -> String {
     let program = required("HOOKSLUICE_TEST_RABBITMQCTL");
-    let output = Command::new(program).args(arguments).output().expect("rabbitmqctl runs");
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("rabbitmqctl runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),

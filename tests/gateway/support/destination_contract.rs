@@ -33,10 +33,15 @@ pub async fn keeps_bytes_attributes_and_key(destination: &Arc<dyn Destination>, 
     // Neither UTF-8 nor JSON, with a NUL: nobody may interpret it.
     let binary = Bytes::from_static(b"\x00\xff{\"a\": 1.0e1 ,\r\n\"\xc3\x28\"}\x00");
     let events = [
-        Sample::new(&fresh("plain"), r#"{ "zen":  "Keep it\u006cogically awesome." , "n": 1.10 }"#)
-            .key("repo-1")
-            .with("subject", "grüße, 世界"),
-        Sample::new(&fresh("binary"), binary).key("repo-2").with("datacontenttype", "application/octet-stream"),
+        Sample::new(
+            &fresh("plain"),
+            r#"{ "zen":  "Keep it\u006cogically awesome." , "n": 1.10 }"#,
+        )
+        .key("repo-1")
+        .with("subject", "grüße, 世界"),
+        Sample::new(&fresh("binary"), binary)
+            .key("repo-2")
+            .with("datacontenttype", "application/octet-stream"),
         Sample::new(&fresh("empty"), "").without("partitionkey"),
         Sample::new(&fresh("large"), vec![b'x'; 300_000]).key("repo-1"),
     ]
@@ -45,14 +50,20 @@ pub async fn keeps_bytes_attributes_and_key(destination: &Arc<dyn Destination>, 
         let receipt = destination.publish(event.clone()).await.expect("a receipt");
         assert_eq!(receipt.destination(), destination.name());
     }
-    let mut stored: HashMap<String, Stored> =
-        read(events.len()).into_iter().map(|stored| (stored.id().to_owned(), stored)).collect();
+    let mut stored: HashMap<String, Stored> = read(events.len())
+        .into_iter()
+        .map(|stored| (stored.id().to_owned(), stored))
+        .collect();
     for event in &events {
-        let found = stored.remove(event.id()).unwrap_or_else(|| panic!("{} was receipted and is not there", event.id()));
+        let found = stored
+            .remove(event.id())
+            .unwrap_or_else(|| panic!("{} was receipted and is not there", event.id()));
         assert!(found.data == event.data()[..], "{}: other bytes", event.id());
         assert_eq!(found.key.as_deref(), event.key(), "{}", event.id());
-        let mut wanted: BTreeMap<String, String> =
-            event.attributes().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut wanted: BTreeMap<String, String> = event
+            .attributes()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         wanted.insert("specversion".into(), "1.0".into());
         assert_eq!(found.attributes, wanted, "{}", event.id());
     }
@@ -63,13 +74,24 @@ pub async fn keeps_bytes_attributes_and_key(destination: &Arc<dyn Destination>, 
 pub async fn keeps_the_order_of_each_key(destination: &Arc<dyn Destination>, read: Read<'_>) {
     let prefix = fresh("order");
     let events: Vec<_> = (0..300)
-        .map(|n| Sample::new(&format!("{prefix}-{n:04}"), format!("{n}")).key(&format!("key-{}", n % 7)).event())
+        .map(|n| {
+            Sample::new(&format!("{prefix}-{n:04}"), format!("{n}"))
+                .key(&format!("key-{}", n % 7))
+                .event()
+        })
         .collect();
     let receipts = join_all(events.iter().map(|event| destination.publish(event.clone()))).await;
-    assert!(receipts.iter().all(Result::is_ok), "{:?}", receipts.iter().find(|r| r.is_err()));
+    assert!(
+        receipts.iter().all(Result::is_ok),
+        "{:?}",
+        receipts.iter().find(|r| r.is_err())
+    );
     let mut by_key: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for stored in read(events.len()) {
-        by_key.entry(stored.key.clone().expect("a key")).or_default().push(stored.id().to_owned());
+        by_key
+            .entry(stored.key.clone().expect("a key"))
+            .or_default()
+            .push(stored.id().to_owned());
     }
     assert_eq!(by_key.len(), 7);
     for (key, ids) in by_key {
@@ -83,12 +105,17 @@ pub async fn receipts_each_of_a_thousand_once(destination: &Arc<dyn Destination>
     let publishes = (0..1000).map(|n| {
         let (destination, id) = (destination.clone(), format!("{prefix}-{n}"));
         tokio::spawn(async move {
-            let event = Sample::new(&id, format!(r#"{{"n":{n}}}"#)).key(&format!("key-{}", n % 50)).event();
+            let event = Sample::new(&id, format!(r#"{{"n":{n}}}"#))
+                .key(&format!("key-{}", n % 50))
+                .event();
             destination.publish(event).await.map(|_| id)
         })
     });
-    let published: BTreeSet<String> =
-        join_all(publishes).await.into_iter().map(|done| done.expect("no panic").expect("a receipt")).collect();
+    let published: BTreeSet<String> = join_all(publishes)
+        .await
+        .into_iter()
+        .map(|done| done.expect("no panic").expect("a receipt"))
+        .collect();
     let found: Vec<String> = read(1000).iter().map(|stored| stored.id().to_owned()).collect();
     assert_eq!(found.len(), 1000, "each once");
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), published);
