@@ -6,6 +6,15 @@ use futures_util::future::BoxFuture;
 
 use crate::event::Event;
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod probe;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+pub mod template;
+
+pub use probe::{Feed, Finding};
+
 /// Where events go. The same contract tests run over every implementation.
 pub trait Destination: Send + Sync + std::fmt::Debug {
     /// Name in config and metrics (`stream`, `stream.quarantine`, `journal`).
@@ -17,6 +26,16 @@ pub trait Destination: Send + Sync + std::fmt::Debug {
 
     /// Which order the event belongs to: topic or exchange and routing key, and partition key.
     fn lane(&self, event: &Event) -> String;
+
+    /// Why the whole destination is known to be down, if it is. Asks nobody: the client says what it saw last.
+    fn down(&self) -> Option<String> {
+        None
+    }
+
+    /// Asks the broker: is it there, are the topics or exchanges of these feeds there, which sizes does it take.
+    fn probe(&self, _feeds: Vec<Feed>) -> BoxFuture<'static, Vec<Finding>> {
+        Box::pin(async { Vec::new() })
+    }
 }
 
 /// The proof that an event is durable, and where. Only a destination makes one.
