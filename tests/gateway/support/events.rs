@@ -50,8 +50,8 @@ impl Sample {
     }
 
     pub fn event(mut self) -> Arc<Event> {
-        let sha256 = hex::encode(Sha256::digest(&self.data));
-        self.attributes.insert("bodysha256".into(), sha256.clone().into());
+        let sha256 = Sha256::digest(&self.data);
+        self.attributes.insert("bodysha256".into(), hex::encode(sha256).into());
         let json = Value::Object(self.attributes).to_string();
         Arc::new(Event::from_stored(&json, self.data, &sha256).expect("a stored event"))
     }
