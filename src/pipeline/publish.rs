@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Refusal, Source};
+use crate::clock;
 use crate::contract::{CheckedDelivery, CheckedPart};
 use crate::destination::Receipt;
 use crate::destination::spool::{Durable, How};
@@ -116,14 +117,14 @@ async fn one(
         return Ok((event, Settled::Durable(durable)));
     };
     loop {
-        match source.duplicates.claim(&identity) {
+        match source.duplicates.claim(&identity, clock::now()) {
             Claim::Known => return Ok((event, Settled::Duplicate)),
             Claim::First(ticket) => {
                 let durable = outlet.make_durable(event.clone(), deadline).await?;
-                ticket.durable();
+                ticket.durable(clock::now());
                 return Ok((event, Settled::Durable(durable)));
             }
-            Claim::InFlight(twin) => match timeout_at(deadline, twin.outcome()).await {
+            Claim::InFlight(twin) => match timeout_at(deadline, twin.durable()).await {
                 Ok(true) => return Ok((event, Settled::Duplicate)),
                 // The first one failed: this one tries itself.
                 Ok(false) => {}
