@@ -87,7 +87,9 @@ pub async fn deliver(request: HttpRequest, payload: Payload, ingress: Data<Ingre
         TurnedAway::Refused(Refusal::Internal("task died".into())).response()
     });
     if ingress.draining.load(Ordering::Acquire) {
-        response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+        response
+            .head_mut()
+            .set_connection_type(actix_http::ConnectionType::Close);
     }
     response
 }
@@ -103,11 +105,15 @@ async fn receive(
         return Err(TurnedAway::Method(endpoint.methods.clone()));
     }
     let headers = request.headers();
-    let encoded = headers.get_all(CONTENT_ENCODING).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoded = headers
+        .get_all(CONTENT_ENCODING)
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encoded {
         return Err(TurnedAway::Encoding);
     }
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let declared = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     let limits = BodyLimits {
         bytes: endpoint.body_limit,
         timeout: gateway.limits.body_timeout,
@@ -117,13 +123,19 @@ async fn receive(
 
     let origin = proxies::origin(request, &gateway.limits.trusted_proxies);
     let base = endpoint.public_url.as_deref().unwrap_or(&origin.base_url);
-    let target = request.uri().path_and_query().map_or(request.path(), |target| target.as_str());
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(request.path(), |target| target.as_str());
     Ok(RawDelivery {
         method: request.method().clone(),
         path: request.path().to_owned(),
         query: request.query_string().to_owned(),
-        url: format!("{base}{target}"),
-        headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        url,
+        headers: headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         body,
         received: clock::now(),
         sender: origin.sender,

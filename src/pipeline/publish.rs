@@ -49,7 +49,11 @@ impl Settled {
 impl Acknowledgement {
     /// The worst outcome of its events; a batch without elements holds nothing to publish.
     pub fn outcome(&self) -> Outcome {
-        self.settled.iter().map(|(event, settled)| settled.outcome(event)).max().unwrap_or(Outcome::Ignored)
+        self.settled
+            .iter()
+            .map(|(event, settled)| settled.outcome(event))
+            .max()
+            .unwrap_or(Outcome::Ignored)
     }
 
     /// Ids of the events, in the order of the delivery.
@@ -73,7 +77,11 @@ pub(super) async fn all(
     events: Vec<Event>,
     deadline: Instant,
 ) -> Result<Acknowledgement, Refusal> {
-    let settling = checked.parts().iter().zip(events).map(|(part, event)| one(source, part, Arc::new(event), deadline));
+    let settling = checked
+        .parts()
+        .iter()
+        .zip(events)
+        .map(|(part, event)| one(source, part, Arc::new(event), deadline));
     let mut settled = Vec::with_capacity(checked.parts().len());
     let mut failure = None;
     for result in join_all(settling).await {

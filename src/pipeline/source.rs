@@ -52,12 +52,19 @@ pub struct Target {
 impl Source {
     /// The outlet for an event; `None` where a route ignores its type.
     pub(super) fn outlet(&self, event: &Event) -> Option<&Outlet> {
-        let route = self.routes.iter().find(|route| route.types.iter().any(|pattern| matches(pattern, event.kind())));
+        let route = self
+            .routes
+            .iter()
+            .find(|route| route.types.iter().any(|pattern| matches(pattern, event.kind())));
         let target = match route {
             Some(route) => route.target.as_ref()?,
             None => &self.destination,
         };
-        Some(if event.is_quarantined() { &target.quarantine } else { &target.main })
+        Some(if event.is_quarantined() {
+            &target.quarantine
+        } else {
+            &target.main
+        })
     }
 }
 
