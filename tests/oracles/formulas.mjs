@@ -45,13 +45,13 @@ export const formulas = {
     const head = base64url({ alg: "RS256", kid, typ: "JWT" });
     const claims = base64url({
       aud: audience,
-      azp: "113774264463038321964",
+      azp: "108120441177301442560",
       email: service_account,
       email_verified: true,
       exp: timestamp + 3540,
       iat: timestamp - 60,
       iss: "https://accounts.google.com",
-      sub: "113774264463038321964",
+      sub: "108120441177301442560",
     });
     const signature = signWith("sha256", Buffer.from(`${head}.${claims}`), privateKey).toString("base64url");
     const { kty, n, e } = createPublicKey(privateKey).export({ format: "jwk" });

@@ -59,7 +59,7 @@ const providers = {
   "standard-webhooks": ({ name, body }) => ({
     event: body.type,
     headers: json,
-    id: "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
+    id: "msg_0198b7c05a00acmewidgets3",
     ...(name === "asymmetric" ? { formula: "standard-webhooks-v1a" } : { kit: "standard-webhooks", secret: whsec }),
   }),
   slack: ({ name, file }) => ({ event: name, headers: file.endsWith(".form") ? form : json, kit: "slack" }),
