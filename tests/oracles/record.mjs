@@ -14,8 +14,8 @@ import { signByFormula } from "./formulas.mjs";
 import { sign } from "./sign.mjs";
 
 const schemas = join(dirname(fileURLToPath(import.meta.url)), "../../schemas");
-/** All samples arrived at this moment. */
-const at = "2026-03-04T08:51:10Z";
+/** All samples arrived at this moment: after the certificates that are made here begin to be valid. */
+const at = "2026-12-01T09:00:00Z";
 const timestamp = Date.parse(at) / 1000;
 const secret = "a-secret-of-the-samples";
 const whsec = "whsec_c2FtcGxlcyBvZiBob29rc2x1aWNlLCBub3RoaW5nIGVsc2U=";
@@ -31,9 +31,7 @@ const uuid = (name) => {
 /** What is known of a sample: its event, its request, who signs it. `body` is the parsed body, where it is JSON. */
 const providers = {
   github: ({ name, body }) => ({
-    event: [name, body.action ?? body.deployment_status?.state ?? (/^(create|delete)$/.test(name) && body.ref_type)]
-      .filter(Boolean)
-      .join("."),
+    event: [name, name === "deployment" ? "" : body.ref_type ?? body.deployment_status?.state ?? body.action].filter(Boolean).join("."),
     headers: {
       ...json,
       "User-Agent": "GitHub-Hookshot/044aadd",
@@ -74,7 +72,7 @@ const providers = {
         "X-Shopify-Shop-Domain": "acme-widgets.myshopify.com",
         "X-Shopify-Webhook-Id": uuid(name),
         "X-Shopify-Event-Id": uuid(`event-${body.id}`),
-        "X-Shopify-Triggered-At": "2026-03-04T08:51:05.104Z",
+        "X-Shopify-Triggered-At": "2026-12-01T08:59:55.104Z",
       },
       kit: "shopify",
     };
@@ -141,19 +139,14 @@ const providers = {
   token: ({ body }) => ({ event: body.type, headers: json, formula: "bearer" }),
 };
 
-/** A key and a certificate of its own, for an hour's use by nobody. */
+/** A key and its certificate, in place of a platform's. */
 function selfSigned() {
   const folder = mkdtempSync(join(tmpdir(), "oracles-"));
   try {
     const [key, certificate] = ["key.pem", "certificate.pem"].map((name) => join(folder, name));
     const subject = "/CN=sns.amazonaws.com/O=test key of hooksluice";
     const options = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500", "-subj", subject];
-    execFileSync("openssl", [...options, "-not_before", "20260101000000Z", "-keyout", key, "-out", certificate], { stdio: ["ignore", "ignore", "ignore"] });
-    return { private_key: readFileSync(key, "utf8"), certificate: readFileSync(certificate, "utf8") };
-  } catch {
-    // OpenSSL before 3.4 knows no -not_before: the certificate then begins now.
-    const [key, certificate] = ["key.pem", "certificate.pem"].map((name) => join(folder, name));
-    execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500", "-subj", "/CN=sns.amazonaws.com/O=test key of hooksluice", "-keyout", key, "-out", certificate], { stdio: "ignore" });
+    execFileSync("openssl", [...options, "-keyout", key, "-out", certificate], { stdio: "ignore" });
     return { private_key: readFileSync(key, "utf8"), certificate: readFileSync(certificate, "utf8") };
   } finally {
     rmSync(folder, { recursive: true });
