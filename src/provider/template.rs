@@ -82,7 +82,7 @@ struct Filler<'a> {
 }
 
 impl Filler<'_> {
-    /// Fills in a value and everything below it; false when it is to be left out.
+    /// Fills in a value and everything below it; false when it is to be left out, or when all it held was.
     fn fill(&mut self, path: &str, value: &mut toml::Value) -> bool {
         match value {
             toml::Value::String(text) => {
@@ -100,10 +100,16 @@ impl Filler<'_> {
                 }
             }
             toml::Value::Array(items) => {
+                let some = !items.is_empty();
                 let mut index = 0..;
                 items.retain_mut(|item| self.fill(&format!("{path}[{}]", index.next().unwrap_or(0)), item));
+                return !some || !items.is_empty();
             }
-            toml::Value::Table(table) => table.retain(|key, value| self.fill(&format!("{path}.{key}"), value)),
+            toml::Value::Table(table) => {
+                let some = !table.is_empty();
+                table.retain(|key, value| self.fill(&format!("{path}.{key}"), value));
+                return !some || !table.is_empty();
+            }
             _ => {}
         }
         true
