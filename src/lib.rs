@@ -19,6 +19,7 @@
 pub mod clock;
 pub mod secret;
 pub mod telemetry;
+pub mod units;
 
 pub mod delivery;
 pub mod provider;
