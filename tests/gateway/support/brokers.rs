@@ -3,28 +3,24 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// An address that the tests cannot do without.
-pub fn required(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `scripts/test`, which starts the brokers"))
-}
+use super::needed;
 
 pub fn kafka() -> String {
-    required("HOOKSLUICE_TEST_KAFKA")
+    needed("HOOKSLUICE_TEST_KAFKA")
 }
 
 pub fn rabbitmq() -> String {
-    required("HOOKSLUICE_TEST_RABBITMQ")
+    needed("HOOKSLUICE_TEST_RABBITMQ")
 }
 
 /// A file of the test authority: `ca.pem`, `client.pem`, `client.key`.
 pub fn tls(file: &str) -> PathBuf {
-    PathBuf::from(required("HOOKSLUICE_TEST_TLS_DIR")).join(file)
+    PathBuf::from(needed("HOOKSLUICE_TEST_TLS_DIR")).join(file)
 }
 
 /// Runs one of Kafka's own command-line tools against the test broker.
 pub fn kafka_tool(class: &str, arguments: &[&str]) -> String {
-    let libs = required("HOOKSLUICE_TEST_KAFKA_LIBS");
+    let libs = needed("HOOKSLUICE_TEST_KAFKA_LIBS");
     let output = Command::new("java")
         .args([
             "-Xmx128m",
@@ -55,7 +51,7 @@ pub fn create_topic(topic: &str, arguments: &[&str]) {
 
 /// Runs RabbitMQ's own command-line tool against the test broker.
 pub fn rabbitmqctl(arguments: &[&str]) -> String {
-    let program = required("HOOKSLUICE_TEST_RABBITMQCTL");
+    let program = needed("HOOKSLUICE_TEST_RABBITMQCTL");
     let output = Command::new(program)
         .args(arguments)
         .output()
