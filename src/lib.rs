@@ -17,9 +17,9 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
-pub mod units;
 pub mod secret;
 pub mod telemetry;
+pub mod units;
 
 pub mod delivery;
 pub mod provider;
@@ -38,7 +38,8 @@ pub mod duplicates;
 
 pub mod pipeline;
 
-pub mod http;
 pub mod config;
+pub mod http;
+pub mod serve;
 
 pub mod cli;

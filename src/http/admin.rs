@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use subtle::ConstantTimeEq;
@@ -35,12 +37,16 @@ pub fn routes(service: &mut web::ServiceConfig) {
         .route("/livez", web::get().to(livez))
         .route("/readyz", web::get().to(readyz))
         .route("/deliveries", web::get().to(deliveries))
-        .route("/", web::get().to(page));
+        .route("/", web::get().to(page))
+        .route("/inspector.css", web::get().to(style))
+        .route("/inspector.js", web::get().to(script));
 }
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.health.refresh(&admin.metrics);
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(admin.metrics.encode())
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(admin.metrics.encode())
 }
 
 async fn livez() -> HttpResponse {
@@ -61,19 +67,33 @@ async fn deliveries(request: HttpRequest, admin: Data<Admin>) -> HttpResponse {
     if let Err(refused) = authorised(&request, &admin) {
         return refused;
     }
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(admin.recent.newest_first())
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(admin.recent.newest_first())
 }
 
 /// The page itself shows nothing: it asks for the token and fetches `/deliveries` with it.
 async fn page() -> HttpResponse {
+    asset("text/html; charset=utf-8", include_str!("inspector/index.html"))
+}
+
+async fn style() -> HttpResponse {
+    asset("text/css; charset=utf-8", include_str!("inspector/inspector.css"))
+}
+
+async fn script() -> HttpResponse {
+    asset("text/javascript; charset=utf-8", include_str!("inspector/inspector.js"))
+}
+
+fn asset(content_type: &str, text: &'static str) -> HttpResponse {
+    const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                          base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
+        .content_type(content_type)
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        ))
-        .body(include_str!("inspector.html"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .body(text)
 }
 
 fn authorised(request: &HttpRequest, admin: &Admin) -> Result<(), HttpResponse> {
@@ -81,11 +101,17 @@ fn authorised(request: &HttpRequest, admin: &Admin) -> Result<(), HttpResponse> 
         return Err(HttpResponse::Forbidden()
             .body("this listener shows metrics and health only; set `admin.token` to open the rest\n"));
     };
-    let given = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+    let given = request
+        .headers()
+        .get(AUTHORIZATION)
+        .map(|value| value.as_bytes())
+        .unwrap_or_default();
     let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
     if bool::from(given.ct_eq(token.expose())) {
         Ok(())
     } else {
-        Err(HttpResponse::Unauthorized().insert_header((WWW_AUTHENTICATE, "Bearer")).body("bearer token required\n"))
+        Err(HttpResponse::Unauthorized()
+            .insert_header((WWW_AUTHENTICATE, "Bearer"))
+            .body("bearer token required\n"))
     }
 }

@@ -56,7 +56,11 @@ pub async fn read(payload: &mut Payload, declared: Option<usize>, limits: &BodyL
             None if joined.is_empty() => first = Some(chunk),
             None => joined.extend_from_slice(&chunk),
             Some(piece) => {
-                joined.reserve(declared.unwrap_or(0).clamp(piece.len() + chunk.len(), MOST_RESERVED.max(piece.len() + chunk.len())));
+                joined.reserve(
+                    declared
+                        .unwrap_or(0)
+                        .clamp(piece.len() + chunk.len(), MOST_RESERVED.max(piece.len() + chunk.len())),
+                );
                 joined.extend_from_slice(&piece);
                 joined.extend_from_slice(&chunk);
             }

@@ -38,7 +38,7 @@ pub struct Endpoint {
     pub methods: Vec<Method>,
     /// Bytes.
     pub body_limit: usize,
-    /// Scheme, host and path prefix that platforms call, without a trailing slash.
+    /// The URL that the platform calls, without its query, where that is configured.
     pub public_url: Option<String>,
     pub answer: AnswerForm,
 }

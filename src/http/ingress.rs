@@ -68,7 +68,7 @@ pub async fn deliver(request: HttpRequest, payload: Payload, ingress: Data<Ingre
         let account = Account::open(gateway.unknown.clone());
         return turn_away(&ingress, account, &line, &TurnedAway::UnknownSource);
     };
-    line.source = endpoint.source.origin.source.clone();
+    line.source = endpoint.source.origin.source().clone();
     let account = Account::open(endpoint.source.metrics.clone());
     let Some(in_hand) = InHand::take(&ingress.in_flight, gateway.limits.max_in_flight) else {
         return turn_away(&ingress, account, &line, &TurnedAway::Overloaded);
@@ -87,7 +87,9 @@ pub async fn deliver(request: HttpRequest, payload: Payload, ingress: Data<Ingre
         TurnedAway::Refused(Refusal::Internal("task died".into())).response()
     });
     if ingress.draining.load(Ordering::Acquire) {
-        response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+        response
+            .head_mut()
+            .set_connection_type(actix_http::ConnectionType::Close);
     }
     response
 }
@@ -103,11 +105,15 @@ async fn receive(
         return Err(TurnedAway::Method(endpoint.methods.clone()));
     }
     let headers = request.headers();
-    let encoded = headers.get_all(CONTENT_ENCODING).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoded = headers
+        .get_all(CONTENT_ENCODING)
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encoded {
         return Err(TurnedAway::Encoding);
     }
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let declared = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     let limits = BodyLimits {
         bytes: endpoint.body_limit,
         timeout: gateway.limits.body_timeout,
@@ -116,14 +122,23 @@ async fn receive(
     let body = body::read(&mut payload, declared, &limits).await?;
 
     let origin = proxies::origin(request, &gateway.limits.trusted_proxies);
-    let base = endpoint.public_url.as_deref().unwrap_or(&origin.base_url);
-    let target = request.uri().path_and_query().map_or(request.path(), |target| target.as_str());
+    let mut url = match &endpoint.public_url {
+        Some(url) => url.clone(),
+        None => format!("{}{}", origin.base_url, request.path()),
+    };
+    if let Some(query) = request.uri().query() {
+        url.push('?');
+        url.push_str(query);
+    }
     Ok(RawDelivery {
         method: request.method().clone(),
         path: request.path().to_owned(),
         query: request.query_string().to_owned(),
-        url: format!("{base}{target}"),
-        headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        url,
+        headers: headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         body,
         received: clock::now(),
         sender: origin.sender,

@@ -7,9 +7,8 @@ mod ingress;
 mod proxies;
 mod response;
 mod server;
-pub mod settings;
 mod tls;
 
 pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
+pub use admin::Health;
 pub use server::{Server, ServerError};
-pub use settings::{Admin, Ingress};

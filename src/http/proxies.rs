@@ -37,11 +37,17 @@ pub fn origin(request: &HttpRequest, trusted: &[IpNet]) -> Origin {
         .unwrap_or("localhost");
     let scheme = if request.app_config().secure() { "https" } else { "http" };
     if !peer.is_some_and(|peer| is_listed(peer, trusted)) {
-        return Origin { sender: peer, base_url: format!("{scheme}://{host}") };
+        return Origin {
+            sender: peer,
+            base_url: format!("{scheme}://{host}"),
+        };
     }
     let hops = hops(request);
     // From the right: everything up to and including the first address that is not ours.
-    let sender = hops.iter().rev().find(|hop| !hop.address.is_some_and(|address| is_listed(address, trusted)));
+    let sender = hops
+        .iter()
+        .rev()
+        .find(|hop| !hop.address.is_some_and(|address| is_listed(address, trusted)));
     // The outermost listed proxy saw the sender's own request; its entry is the sender's.
     let seen = sender.or(hops.first()).cloned().unwrap_or_default();
     Origin {
@@ -75,7 +81,10 @@ fn hops(request: &HttpRequest) -> Vec<Hop> {
     }
     let mut hops: Vec<Hop> = values(&X_FORWARDED_FOR)
         .iter()
-        .map(|address| Hop { address: parse_address(address), ..Hop::default() })
+        .map(|address| Hop {
+            address: parse_address(address),
+            ..Hop::default()
+        })
         .collect();
     if hops.is_empty() {
         hops.push(Hop::default());
@@ -91,7 +100,9 @@ fn hops(request: &HttpRequest) -> Vec<Hop> {
             [only] => Some(only.clone()),
             list => list.len().checked_sub(1 + from_right).map(|at| list[at].clone()),
         };
-        hop.proto = beside(&protos).filter(|proto| is_scheme(proto)).map(|proto| proto.to_ascii_lowercase());
+        hop.proto = beside(&protos)
+            .filter(|proto| is_scheme(proto))
+            .map(|proto| proto.to_ascii_lowercase());
         hop.host = beside(&hosts);
     }
     hops
@@ -100,7 +111,9 @@ fn hops(request: &HttpRequest) -> Vec<Hop> {
 fn forwarded_hop(element: &str) -> Hop {
     let mut hop = Hop::default();
     for pair in element.split(';') {
-        let Some((name, value)) = pair.split_once('=') else { continue };
+        let Some((name, value)) = pair.split_once('=') else {
+            continue;
+        };
         let value = value.trim().trim_matches('"');
         match name.trim().to_ascii_lowercase().as_str() {
             "for" => hop.address = parse_address(value),
@@ -117,7 +130,10 @@ fn is_scheme(value: &str) -> bool {
 }
 
 fn is_host(value: &str) -> bool {
-    !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b))
+    !value.is_empty()
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b))
 }
 
 /// `192.0.2.1`, `192.0.2.1:443`, `[2001:db8::1]:443`, `2001:db8::1`.

@@ -141,7 +141,10 @@ fn durable(acknowledgement: &Acknowledgement, form: &AnswerForm) -> HttpResponse
     }
     match &form.body {
         Some(body) => {
-            response.insert_header((CONTENT_TYPE, form.content_type.as_deref().unwrap_or("text/plain; charset=utf-8")));
+            response.insert_header((
+                CONTENT_TYPE,
+                form.content_type.as_deref().unwrap_or("text/plain; charset=utf-8"),
+            ));
             response.body(body.clone())
         }
         None => response.finish(),

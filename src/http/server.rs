@@ -10,23 +10,27 @@ use std::time::Duration;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer, dev};
 use arc_swap::ArcSwap;
+use rustls::sign::CertifiedKey;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::admin::{self, Health};
 use super::gateway::Gateway;
 use super::ingress::{self, Ingress};
-use super::settings;
-use super::tls::{self, Certificate, TlsError};
-use crate::secret::Secret;
+use super::tls::Certificate;
+use crate::config::{Loaded, tls};
 use crate::telemetry::Metrics;
 use crate::telemetry::recent::Recent;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     #[error("cannot listen on {address} ({setting}): {error}")]
-    Bind { setting: &'static str, address: SocketAddr, error: io::Error },
+    Bind {
+        setting: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
     #[error("ingress.tls: {0}")]
-    Tls(#[from] TlsError),
+    Tls(#[from] rustls::Error),
     #[error("server: {0}")]
     Run(#[from] io::Error),
 }
@@ -41,49 +45,68 @@ pub struct Server {
     in_flight: Arc<AtomicUsize>,
     draining: Arc<AtomicBool>,
     drain_delay: Duration,
-    shutdown_timeout: Duration,
 }
+
+/// How long a head may take to arrive.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection is kept: longer than a load balancer's usual minute, so that it closes first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Open connections at once; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 20_000;
+
+/// After `drain_delay`: how long deliveries in hand may take. With the delay's 5 s it fits Kubernetes' 30 s.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Server {
     pub fn bind(
-        settings: &settings::Ingress,
-        admin: &settings::Admin,
-        admin_token: Option<Secret>,
+        loaded: &Loaded,
+        certified: Option<Arc<CertifiedKey>>,
         gateway: Arc<ArcSwap<Gateway>>,
         metrics: Metrics,
         health: Arc<dyn Health>,
     ) -> Result<Self, ServerError> {
-        let (in_flight, draining, recent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default(), Recent::default());
+        let (in_flight, draining, recent) = (
+            Arc::<AtomicUsize>::default(),
+            Arc::<AtomicBool>::default(),
+            Recent::default(),
+        );
         let shared = Data::new(Ingress {
             gateway,
             in_flight: in_flight.clone(),
             draining: draining.clone(),
             recent: recent.clone(),
         });
-        let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).max(1);
-        let server = HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(ingress::deliver)))
-            .workers(workers)
-            .max_connections((settings.max_connections / workers).max(1))
-            .client_request_timeout(settings.header_timeout.get())
-            .client_disconnect_timeout(Duration::from_secs(5))
-            .keep_alive(settings.keep_alive.get())
-            .shutdown_timeout(settings.shutdown_timeout.get().as_secs())
-            .disable_signals();
+        let settings = &loaded.config.ingress;
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(shared.clone())
+                .default_service(web::to(ingress::deliver))
+        })
+        .workers(workers)
+        .max_connections((MAX_CONNECTIONS / workers).max(1))
+        .client_request_timeout(HEADER_TIMEOUT)
+        .client_disconnect_timeout(Duration::from_secs(5))
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
+        .disable_signals();
         let listener = listen(settings.listen, "ingress.listen")?;
         let ingress_address = listener.local_addr()?;
-        let certificate = settings.tls.as_ref().map(Certificate::load).transpose()?.map(Arc::new);
+        let certificate = certified.map(|certified| Arc::new(Certificate::new(certified)));
         let server = match &certificate {
             Some(certificate) => server.listen_rustls_0_23(listener, tls::server_config(certificate.clone())?)?,
             None => server.listen(listener)?,
         };
 
-        let admin_listener = listen(admin.listen, "admin.listen")?;
+        let admin_listener = listen(loaded.config.admin.listen, "admin.listen")?;
         let admin_address = admin_listener.local_addr()?;
         let state = Data::new(admin::Admin {
             metrics,
             health,
             draining: draining.clone(),
-            token: admin_token,
+            token: loaded.admin_token.clone(),
             recent,
         });
         let admin = HttpServer::new(move || App::new().app_data(state.clone()).configure(admin::routes))
@@ -100,7 +123,6 @@ impl Server {
             in_flight,
             draining,
             drain_delay: settings.drain_delay.get(),
-            shutdown_timeout: settings.shutdown_timeout.get(),
         })
     }
 
@@ -134,7 +156,7 @@ impl Server {
         sleep(self.drain_delay).await;
         ingress.pause().await;
         // A task whose client has left is nobody's connection: actix would drop it, so it is waited for here.
-        let until = Instant::now() + self.shutdown_timeout;
+        let until = Instant::now() + SHUTDOWN_TIMEOUT;
         while self.in_flight.load(Ordering::Acquire) > 0 && Instant::now() < until {
             sleep_until((Instant::now() + Duration::from_millis(10)).min(until)).await;
         }
@@ -154,5 +176,9 @@ fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, Ser
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    bind().map_err(|error| ServerError::Bind { setting, address, error })
+    bind().map_err(|error| ServerError::Bind {
+        setting,
+        address,
+        error,
+    })
 }

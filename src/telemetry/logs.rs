@@ -27,7 +27,9 @@ pub fn start(settings: &Settings) -> Result<(), String> {
     // librdkafka and lapin describe every retry at `info`; a failure is said once, by the room that owns it.
     let filter = EnvFilter::try_new(format!("warn,hooksluice=info,{directives}"))
         .map_err(|error| format!("log.level `{directives}`: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match settings.format {
         Format::Text => builder.with_target(false).try_init(),
         Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),

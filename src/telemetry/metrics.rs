@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// What became of a delivery. A batch counts once, under its worst outcome.
@@ -63,8 +63,9 @@ impl Outcome {
 }
 
 /// From 100 µs to 10 s: a journal commit takes milliseconds, a broker in trouble the ack budget.
-const DURATION_BUCKETS: [f64; 14] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const DURATION_BUCKETS: [f64; 14] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
 
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $field:ident: $kind:ident($name:literal $(, $label:literal)*);)+) => {
@@ -130,7 +131,9 @@ metrics! {
 /// Names and labels are literals above: a failure here is a defect that the first start shows.
 fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
     let metric = metric.unwrap_or_else(|error| panic!("metric definition: {error}"));
-    registry.register(Box::new(metric.clone())).unwrap_or_else(|error| panic!("metric definition: {error}"));
+    registry
+        .register(Box::new(metric.clone()))
+        .unwrap_or_else(|error| panic!("metric definition: {error}"));
     metric
 }
 
@@ -149,7 +152,9 @@ impl std::fmt::Debug for Metrics {
 impl Metrics {
     /// The Prometheus text format.
     pub fn encode(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
     }
 
     /// A source's metrics with their labels looked up once. `keys` are the names of its secrets.
@@ -203,7 +208,10 @@ impl SourceMetrics {
     }
 
     pub fn contract_check(&self, event: &str, version: &str, result: &str) {
-        self.all.contract_checks.with_label_values(&[&self.name, event, version, result]).inc();
+        self.all
+            .contract_checks
+            .with_label_values(&[&self.name, event, version, result])
+            .inc();
     }
 }
 
@@ -221,7 +229,12 @@ impl Account {
     pub fn open(metrics: Arc<SourceMetrics>) -> Self {
         metrics.received.inc();
         metrics.in_flight.inc();
-        Self { metrics, started: std::time::Instant::now(), otherwise: Outcome::Aborted, settled: false }
+        Self {
+            metrics,
+            started: std::time::Instant::now(),
+            otherwise: Outcome::Aborted,
+            settled: false,
+        }
     }
 
     /// From here on nothing that the client does changes what is counted.
