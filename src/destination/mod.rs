@@ -7,7 +7,15 @@ use futures_util::future::BoxFuture;
 use crate::event::Event;
 
 pub mod journal;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod probe;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 pub mod spool;
+pub mod template;
+
+pub use probe::{Feed, Finding};
 
 /// Where events go. The same contract tests run over every implementation.
 pub trait Destination: Send + Sync + std::fmt::Debug {
@@ -31,6 +39,16 @@ pub trait Destination: Send + Sync + std::fmt::Debug {
         // The separator before a key, or before the place of an absent one.
         lane.truncate(lane.trim_end_matches('/').len());
         lane
+    }
+
+    /// Why the whole destination is known to be down, if it is. Asks nobody: the client says what it saw last.
+    fn down(&self) -> Option<String> {
+        None
+    }
+
+    /// Asks the broker: is it there, are the topics or exchanges of these feeds there, which sizes does it take.
+    fn probe(&self, _feeds: Vec<Feed>) -> BoxFuture<'static, Vec<Finding>> {
+        Box::pin(async { Vec::new() })
     }
 }
 

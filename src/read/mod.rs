@@ -1,18 +1,26 @@
 //! One borrowed parse of the body into parts, and what the provider's data says to find in them.
+//!
+//! Promises: each byte is parsed once (a batch is skipped over once more, for the elements' slices);
+//! the body is never copied; all that comes from outside is bounded; nothing is dropped: what cannot
+//! be read says why, in its part.
 
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::provider::{Definition, Settings};
-use crate::verify::{Coverage, VerifiedDelivery};
+use crate::verify::VerifiedDelivery;
 
+pub mod batch;
+pub mod clean;
 pub mod document;
+pub mod find;
+pub mod form;
+pub mod pointer;
+mod reader;
+pub mod time;
+pub mod walk;
 
 pub use document::Node;
-
-/// A definition's reading rules, compiled.
-#[derive(Debug)]
-pub struct Reader {}
+pub use reader::{Reader, UNKNOWN};
 
 /// A verified delivery, split. Made by [`Reader::read`].
 #[derive(Debug)]
@@ -27,8 +35,7 @@ pub struct Parts<'d> {
 /// The body, or one element of a batch.
 #[derive(Debug)]
 pub struct Part<'d> {
-    /// What was parsed; an error says why the bytes are no document (`not JSON: …`).
-    pub document: Result<Node<'d>, NotReadable>,
+    pub document: Document<'d>,
     /// The sender's exact bytes: the body, or the element's slice of it.
     pub data: Bytes,
     /// A form mapped to JSON, when the source asks to publish that (`payload: json`).
@@ -38,13 +45,50 @@ pub struct Part<'d> {
     pub found: Found,
 }
 
+/// What the bytes of a part are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Document<'d> {
+    /// The bytes are JSON, and this is what they say.
+    Json(Node<'d>),
+    /// The bytes are a form, and this is its mapping to JSON (see [`form`]).
+    Form(Node<'d>),
+    /// The definition says not to look: no contract applies.
+    Opaque,
+    Unreadable(NotReadable),
+}
+
+impl<'d> Document<'d> {
+    pub fn node(&self) -> Option<&Node<'d>> {
+        match self {
+            Self::Json(node) | Self::Form(node) => Some(node),
+            Self::Opaque | Self::Unreadable(_) => None,
+        }
+    }
+
+    /// The bytes themselves are one JSON document.
+    pub fn is_json(&self) -> bool {
+        matches!(self, Self::Json(_))
+    }
+}
+
 /// Why a body could not be read as a document. Quarantined, never dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct NotReadable {
-    /// `not-json`, `duplicate-key`, `too-deep`, `not-utf8`, `bad-number`, `not-a-form`, …: bounded.
+    /// `not-json`, `empty`, `duplicate-key`, `too-deep`, `not-utf8`, `bad-number`, `not-a-form`, `multipart`,
+    /// `too-many-fields`, `not-a-batch`, `too-many-elements`: nothing else.
     pub reason: &'static str,
+    /// For the operator. Quotes nothing of the body.
     pub detail: String,
+}
+
+impl NotReadable {
+    pub(crate) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+        }
+    }
 }
 
 /// What the provider's data found in a part.
@@ -52,6 +96,8 @@ pub struct NotReadable {
 pub struct Found {
     /// Event name without the domain (`pull_request.opened`), cleaned and bounded; `unknown` when the data finds none.
     pub event: String,
+    /// Folder of the contract, where the data names another than the event's.
+    pub contract: Option<String>,
     pub id: Option<String>,
     /// The signature covers the id.
     pub id_signed: bool,
@@ -86,14 +132,4 @@ pub struct ReadOptions {
     pub whole: bool,
     /// Publish forms as JSON.
     pub json_payload: bool,
-}
-
-impl Reader {
-    pub fn compile(_definition: &Definition, _settings: &Settings, _options: ReadOptions) -> Result<Self, Vec<String>> {
-        todo!()
-    }
-
-    pub fn read<'d>(&self, _delivery: VerifiedDelivery<'d>, _coverage: &Coverage) -> Parts<'d> {
-        todo!()
-    }
 }

@@ -1,7 +1,6 @@
 //! An event as a row.
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use crate::event::{Event, StoredError};
 
@@ -18,6 +17,7 @@ pub(crate) struct Row {
     pub(super) received: Option<Box<str>>,
     /// Readable as text, for the view of structured events.
     pub(super) text: bool,
+    /// Of the attributes, which hold the data's own.
     pub(super) sha256: String,
     pub(super) attributes: String,
     pub(super) data: Bytes,
@@ -25,7 +25,8 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn of(event: &Event) -> Self {
-        let data = event.data().clone();
+        let stored = event.to_stored();
+        let data = stored.data;
         Self {
             id: event.id().into(),
             kind: event.kind().into(),
@@ -33,8 +34,8 @@ impl Row {
             time: attribute(event, "time").map(Into::into),
             received: attribute(event, "receivedtime").map(Into::into),
             text: !data.contains(&0) && std::str::from_utf8(&data).is_ok(),
-            sha256: digest(event),
-            attributes: event.stored_attributes(),
+            sha256: hex::encode(stored.sha256),
+            attributes: stored.attributes,
             data,
         }
     }
@@ -52,15 +53,8 @@ pub(super) fn attribute<'e>(event: &'e Event, name: &str) -> Option<&'e str> {
         .map(|(_, value)| value)
 }
 
-/// The digest that [`restore`] checks.
-fn digest(event: &Event) -> String {
-    match attribute(event, "bodysha256") {
-        Some(sha256) => sha256.to_owned(),
-        None => hex::encode(Sha256::digest(event.data())),
-    }
-}
-
 /// The event of a row, if it is what was stored.
 pub(crate) fn restore(attributes: &str, data: Bytes, sha256: &str) -> Result<Event, StoredError> {
-    Event::from_stored(attributes, data, sha256)
+    // What is no hexadecimal digest matches nothing.
+    Event::from_stored(attributes, data, &hex::decode(sha256).unwrap_or_default())
 }

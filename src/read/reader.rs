@@ -1,0 +1,361 @@
+//! Reads a verified delivery by its provider's compiled rules.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::batch::Items;
+use super::document::Node;
+use super::find::{Rule, View, base64};
+use super::form::Form;
+use super::pointer::Pointer;
+use super::{Document, Found, NotReadable, Part, Parts, ReadOptions, clean, time};
+use crate::delivery::RawDelivery;
+use crate::provider::definition::{BodyFormat, TimeFormat};
+use crate::provider::{Definition, Settings};
+use crate::verify::{Coverage, VerifiedDelivery};
+
+/// A definition's reading rules, compiled.
+#[derive(Debug)]
+pub struct Reader {
+    format: BodyFormat,
+    form_json_field: Option<String>,
+    inner: Option<Inner>,
+    batch: Option<Batch>,
+    kind: Rule,
+    contract: Rule,
+    id: Rule,
+    version: Rule,
+    time: Option<(Rule, TimeFormat)>,
+    subject: Rule,
+    key: Rule,
+    wants: Wants,
+    json_payload: bool,
+}
+
+/// Parsed only where some rule looks there.
+#[derive(Debug, Clone, Copy)]
+struct Wants {
+    query: bool,
+    claims: bool,
+    inner: bool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pointer: Pointer,
+    base64: bool,
+}
+
+#[derive(Debug)]
+struct Batch {
+    items: Items,
+    content_type: Option<String>,
+}
+
+/// What the body turned out to be.
+struct Body<'d> {
+    document: Document<'d>,
+    form: Option<Form<'d>>,
+    mapped: Option<Bytes>,
+}
+
+impl Reader {
+    /// Compiles; every problem at once, each naming the definition's field.
+    pub fn compile(definition: &Definition, settings: &Settings, options: ReadOptions) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let rule = &definition.event;
+        let mut compile = |name: &str, alternatives: &[_], separator| {
+            Rule::compile(name, alternatives, separator, settings, &mut problems)
+        };
+        let kind = compile("event.type", &rule.kind, ".");
+        let contract = compile("event.contract", &rule.contract, ".");
+        let id = compile("event.id", &rule.id, ":");
+        let version = compile("event.version", &rule.version, ".");
+        let subject = compile("event.subject", &rule.subject, "/");
+        let key = compile("event.key", &rule.key, ":");
+        let time = rule
+            .time
+            .as_ref()
+            .map(|time| (compile("event.time.from", &time.from, ""), time.format));
+        let mut rules = vec![&kind, &contract, &id, &version, &subject, &key];
+        rules.extend(time.as_ref().map(|(rule, _)| rule));
+        let wants = Wants {
+            query: rules.iter().any(|rule| rule.looks_into_query()),
+            claims: rules.iter().any(|rule| rule.looks_into_claims()),
+            inner: rules.iter().any(|rule| rule.looks_into_inner()),
+        };
+        let inner = definition
+            .body
+            .inner
+            .as_ref()
+            .and_then(|inner| match Pointer::compile(&inner.json) {
+                Ok(pointer) => Some(Inner {
+                    pointer,
+                    base64: inner.base64,
+                }),
+                Err(error) => {
+                    problems.push(format!("body.inner.json: {error}"));
+                    None
+                }
+            });
+        if wants.inner && definition.body.inner.is_none() {
+            problems
+                .push("event: a rule looks into the inner document, but body.inner does not say where it is".into());
+        }
+        let batch = definition.batch.as_ref().filter(|_| !options.whole).and_then(|batch| {
+            let items = Items::compile(&batch.items)
+                .map_err(|error| problems.push(format!("batch.items: {error}")))
+                .ok()?;
+            Some(Batch {
+                items,
+                content_type: batch.content_type.as_ref().map(|text| text.to_ascii_lowercase()),
+            })
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            format: definition.body.format,
+            form_json_field: definition.body.form_json_field.clone(),
+            inner,
+            batch,
+            kind,
+            contract,
+            id,
+            version,
+            time,
+            subject,
+            key,
+            wants,
+            json_payload: options.json_payload,
+        })
+    }
+
+    /// Splits and reads; total: what cannot be read says so in its part, for it must be quarantined, not dropped.
+    pub fn read<'d>(&self, delivery: VerifiedDelivery<'d>, coverage: &Coverage) -> Parts<'d> {
+        let raw = delivery.raw();
+        let content_type = raw.headers.text(&actix_web::http::header::CONTENT_TYPE).map(str::trim);
+        let body = self.body(raw, content_type);
+        let query = if self.wants.query {
+            Form::parse(raw.query.as_bytes()).ok()
+        } else {
+            None
+        };
+        let claims_text = if self.wants.claims {
+            delivery.proof().claims.clone()
+        } else {
+            None
+        };
+        let claims = claims_text.as_deref().and_then(|text| Node::parse_text(text).ok());
+        let outside = View {
+            raw,
+            query: query.as_ref(),
+            form: body.form.as_ref(),
+            body: body.document.node(),
+            item: None,
+            inner: None,
+            claims: claims.as_ref(),
+        };
+
+        let batch = self.batch.as_ref().filter(|batch| batch.applies(content_type));
+        let (document, mut split) = match (batch, &body.document) {
+            (Some(batch), Document::Json(root)) => match self.elements(&batch.items, root, &outside, coverage) {
+                Ok(elements) => (None, Some((batch, elements))),
+                Err(reason) => (Some(Document::Unreadable(reason)), None),
+            },
+            _ => (None, None),
+        };
+        let sha256 = hex::encode(Sha256::digest(&raw.body));
+        let is_batch = split.is_some();
+        let parts = match split.take() {
+            Some((batch, elements)) => {
+                let nodes = match body.document {
+                    Document::Json(root) => batch.items.take(root),
+                    _ => Vec::new(),
+                };
+                let parts = elements.into_iter().zip(nodes).map(|((range, found), node)| Part {
+                    document: Document::Json(node),
+                    data: raw.body.slice(range),
+                    mapped: None,
+                    content_type: JSON.to_owned(),
+                    found,
+                });
+                parts.collect()
+            }
+            None => {
+                let found = self.found(
+                    &View {
+                        item: outside.body,
+                        ..outside
+                    },
+                    coverage,
+                    None,
+                );
+                let document = document.unwrap_or(body.document);
+                let default = if document.is_json() {
+                    JSON
+                } else {
+                    "application/octet-stream"
+                };
+                let content_type = match content_type {
+                    Some(text) if !text.is_empty() => clean::value(text),
+                    _ => default.to_owned(),
+                };
+                vec![Part {
+                    document,
+                    data: raw.body.clone(),
+                    mapped: body.mapped,
+                    content_type,
+                    found,
+                }]
+            }
+        };
+        Parts {
+            delivery,
+            parts,
+            sha256,
+            batch: is_batch,
+        }
+    }
+
+    fn body<'d>(&self, raw: &'d RawDelivery, content_type: Option<&str>) -> Body<'d> {
+        let only = |document| Body {
+            document,
+            form: None,
+            mapped: None,
+        };
+        let read = match self.format {
+            BodyFormat::Opaque => return only(Document::Opaque),
+            BodyFormat::Json => Node::parse(&raw.body).map(|node| only(Document::Json(node))),
+            BodyFormat::Auto | BodyFormat::Form if is(content_type, "multipart/form-data") => {
+                Err(NotReadable::new("multipart", "multipart forms are not read"))
+            }
+            BodyFormat::Form => self.form(&raw.body),
+            BodyFormat::Auto if is(content_type, "application/x-www-form-urlencoded") => self.form(&raw.body),
+            BodyFormat::Auto => Node::parse(&raw.body).map(|node| only(Document::Json(node))),
+        };
+        read.unwrap_or_else(|reason| only(Document::Unreadable(reason)))
+    }
+
+    fn form<'d>(&self, bytes: &'d [u8]) -> Result<Body<'d>, NotReadable> {
+        if bytes.is_empty() {
+            return Err(NotReadable::new("empty", "a form without fields"));
+        }
+        let form = Form::parse(bytes)?;
+        let unwrapped = self.form_json_field.as_deref().and_then(|field| form.get(field));
+        let (node, mapped) = match unwrapped {
+            // The field was decoded into a text of its own, so the document cannot borrow from the body.
+            Some(text) => (
+                Node::parse_text(text)?.into_owned(),
+                self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
+            ),
+            None => {
+                let node = form.clone().into_json()?;
+                let mapped = self.json_payload.then(|| serde_json::to_vec(&node)).transpose();
+                let mapped = mapped.map_err(|error| NotReadable::new("not-a-form", error.to_string()))?;
+                (node, mapped.map(Bytes::from))
+            }
+        };
+        Ok(Body {
+            document: Document::Form(node),
+            form: Some(form),
+            mapped,
+        })
+    }
+
+    /// Where each element is and what its rules found, while the tree is still whole.
+    fn elements<'v>(
+        &self,
+        items: &Items,
+        root: &'v Node<'v>,
+        outside: &View<'v>,
+        coverage: &Coverage,
+    ) -> Result<Vec<(std::ops::Range<usize>, Found)>, NotReadable> {
+        let nodes = items.nodes(root)?;
+        // A parsed body is UTF-8.
+        let text = std::str::from_utf8(&outside.raw.body).map_err(|_| NotReadable::new("not-utf8", "invalid UTF-8"))?;
+        let ranges = items.ranges(text)?;
+        if ranges.len() != nodes.len() {
+            return Err(NotReadable::new(
+                "not-a-batch",
+                "the batch's elements could not be told apart",
+            ));
+        }
+        let found = nodes.into_iter().enumerate().map(|(index, node)| {
+            self.found(
+                &View {
+                    item: Some(node),
+                    ..*outside
+                },
+                coverage,
+                Some(index),
+            )
+        });
+        Ok(ranges.into_iter().zip(found.collect::<Vec<_>>()).collect())
+    }
+
+    fn found(&self, view: &View<'_>, coverage: &Coverage, index: Option<usize>) -> Found {
+        let inner_text = if self.wants.inner { self.inner_text(view) } else { None };
+        let inner = inner_text.as_deref().and_then(|bytes| Node::parse(bytes).ok());
+        let view = &View {
+            inner: inner.as_ref(),
+            ..*view
+        };
+
+        let id = self.id.find(view, coverage);
+        let value = |rule: &Rule| rule.find(view, coverage).map(|value| clean::value(&value.text));
+        Found {
+            event: self
+                .kind
+                .find(view, coverage)
+                .and_then(|value| clean::event(&value.text))
+                .unwrap_or_else(|| UNKNOWN.to_owned()),
+            contract: self
+                .contract
+                .find(view, coverage)
+                .and_then(|value| clean::event(&value.text)),
+            id_signed: id.as_ref().is_some_and(|id| id.signed),
+            // One id for the whole delivery does not tell its elements apart; with the index it does.
+            id: id.map(|id| match index.filter(|_| !id.from_item) {
+                Some(index) => clean::id(&format!("{}:{index}", id.text)),
+                None => clean::id(&id.text),
+            }),
+            version: value(&self.version),
+            time: self
+                .time
+                .as_ref()
+                .and_then(|(rule, format)| time::parse(&rule.find(view, coverage)?.text, *format)),
+            subject: value(&self.subject),
+            key: value(&self.key),
+        }
+    }
+
+    fn inner_text(&self, view: &View<'_>) -> Option<Vec<u8>> {
+        let inner = self.inner.as_ref()?;
+        let text = inner.pointer.find(view.item?)?.as_text()?;
+        if inner.base64 {
+            base64(text)
+        } else {
+            Some(text.as_bytes().to_owned())
+        }
+    }
+}
+
+/// Event name where the data finds none.
+pub const UNKNOWN: &str = "unknown";
+const JSON: &str = "application/json";
+
+impl Batch {
+    fn applies(&self, content_type: Option<&str>) -> bool {
+        self.content_type
+            .as_deref()
+            .is_none_or(|wanted| is(content_type, wanted))
+    }
+}
+
+/// Is the content type this one, whatever its parameters?
+fn is(content_type: Option<&str>, wanted: &str) -> bool {
+    content_type
+        .and_then(|text| text.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(wanted))
+}
