@@ -1,1 +1,14 @@
-//! placeholder
+//! Ingress and admin listeners: the only place with status codes.
+
+pub mod admin;
+mod body;
+mod gateway;
+mod ingress;
+mod proxies;
+mod response;
+mod server;
+mod tls;
+
+pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
+pub use admin::Health;
+pub use server::{Server, ServerError};

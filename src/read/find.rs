@@ -49,6 +49,8 @@ struct Find {
     place: Place,
     prefix: Option<Box<str>>,
     transform: Option<Transform>,
+    /// Empty: every value stands for itself.
+    map: Box<[(Box<str>, Box<str>)]>,
     optional: bool,
 }
 
@@ -219,6 +221,7 @@ impl Find {
             place,
             prefix,
             transform: find.transform,
+            map: find.map.iter().map(|(from, to)| (from.as_str().into(), to.as_str().into())).collect(),
             optional: find.optional,
         })
     }
@@ -248,7 +251,14 @@ impl Find {
             None => text,
             Some(transform) => Cow::Owned(transformed(transform, &text)?),
         };
+        let text = if self.map.is_empty() { text } else { Cow::Owned(self.mapped(&text)?.to_owned()) };
         (!text.is_empty()).then_some(text)
+    }
+
+    /// What stands for a value; `*` stands for those that are not named.
+    fn mapped(&self, value: &str) -> Option<&str> {
+        let to = |from: &str| self.map.iter().find(|(name, _)| **name == *from).map(|(_, to)| &**to);
+        to(value).or_else(|| to("*"))
     }
 }
 

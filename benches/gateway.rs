@@ -1,0 +1,202 @@
+//! What a delivery costs: µs of the server's CPU, over HTTP, with 64 connections, in one run.
+//!
+//! `cargo bench` prints the table of `docs/performance.md`. The server is a process of its own; its CPU time is
+//! read from `/proc` before and after. Kafka and RabbitMQ take part where `HOOKSLUICE_TEST_KAFKA` and
+//! `HOOKSLUICE_TEST_RABBITMQ` name them (`scripts/bench` starts them).
+
+mod load;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use hmac::{Hmac, KeyInit, Mac};
+use load::Load;
+use sha2::Sha256;
+
+const CONNECTIONS: usize = 64;
+const WARM_UP: usize = 20_000;
+const SECRET: &str = "benchmark";
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--bare-server") {
+        return bare::serve();
+    }
+    let deliveries = number("HOOKSLUICE_BENCH_DELIVERIES", 200_000);
+    let body = push(7 * 1024);
+    println!(
+        "GitHub push of {} bytes, {CONNECTIONS} connections, {deliveries} deliveries a row",
+        body.len()
+    );
+    println!("| server | µs CPU a delivery | above bare actix | deliveries/s | resident MiB |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+
+    let mut bare = None;
+    let mut row = |name: &str, mut server: Server, path: &str| {
+        let load = Load::new(&server.address, path, &body, &signature(&body));
+        load.run(CONNECTIONS, WARM_UP.min(deliveries));
+        let before = server.cpu_micros();
+        let seconds = load.run(CONNECTIONS, deliveries);
+        let micros = (server.cpu_micros() - before) as f64 / deliveries as f64;
+        let base = *bare.get_or_insert(micros);
+        println!(
+            "| {name} | {micros:.1} | {:+.1} | {:.0} | {} |",
+            micros - base,
+            deliveries as f64 / seconds,
+            server.resident_mib()
+        );
+        server.stop();
+    };
+
+    row("bare actix (reads the body, answers 200)", Server::bare(), "/in/github");
+    row("journal", Server::gateway("", "journal"), "/in/github");
+    if let Ok(address) = std::env::var("HOOKSLUICE_TEST_KAFKA") {
+        let topic = format!("bench-{}", std::process::id());
+        let destination = format!(
+            "destinations: {{ bench: {{ kafka: {{ bootstrap_servers: \"{address}\", topic: \"{topic}\", properties: {{ compression.type: lz4 }} }} }} }}"
+        );
+        row(
+            "Kafka (acks=all, linger 1 ms, lz4)",
+            Server::gateway(&destination, "bench"),
+            "/in/github",
+        );
+    }
+    if let Ok(url) = std::env::var("HOOKSLUICE_TEST_RABBITMQ") {
+        let exchange = format!("bench-{}", std::process::id());
+        let destination = format!(
+            "destinations: {{ bench: {{ rabbitmq: {{ url: \"{url}\", exchange: \"{exchange}\", routing_key: bench, declare: true }}, quarantine: {{ exchange: \"dlq.{exchange}\" }} }} }}"
+        );
+        let server = Server::gateway(&destination, "bench");
+        load::bind_queue(&url, &exchange);
+        row("RabbitMQ (confirms, persistent)", server, "/in/github");
+    }
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+/// The sample push with commits added until it is of this size.
+fn push(bytes: usize) -> Vec<u8> {
+    let sample = include_str!("../schemas/github/samples/push.json");
+    let mut push: serde_json::Value = serde_json::from_str(sample).expect("the sample is JSON");
+    loop {
+        let body = serde_json::to_vec(&push).expect("it serialises");
+        if body.len() >= bytes {
+            return body;
+        }
+        let commits = push["commits"].as_array_mut().expect("a push has commits");
+        let one = commits[0].clone();
+        commits.push(one);
+    }
+}
+
+fn signature(body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key length");
+    mac.update(body);
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+struct Server {
+    child: Child,
+    address: String,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    fn bare() -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.arg("--bare-server");
+        Self::spawn(command, None)
+    }
+
+    fn gateway(destinations: &str, destination: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let destination = if destination == "journal" {
+            String::new()
+        } else {
+            format!(", destination: {destination}")
+        };
+        let config = format!(
+            "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s }}\nadmin: {{ listen: 127.0.0.1:0 }}\n\
+             journal: {{ path: {}/journal.db }}\n{destinations}\n\
+             sources: {{ github: {{ provider: github, secrets: [{{ value: {SECRET} }}]{destination} }} }}\n",
+            directory.path().display()
+        );
+        let path = directory.path().join("hooksluice.yaml");
+        std::fs::write(&path, config).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hooksluice"));
+        command.args(["serve", "--config"]).arg(path);
+        Self::spawn(command, Some(directory))
+    }
+
+    /// The first line that the server prints names its address as `ingress=http://…`.
+    fn spawn(mut command: Command, directory: Option<tempfile::TempDir>) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let address = loop {
+            let line = lines.next().expect("the server names its address").expect("text");
+            if let Some(address) = line
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix("ingress=http://"))
+            {
+                break address.to_owned();
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            address,
+            _directory: directory,
+        }
+    }
+
+    /// User and system time; a clock tick is 10 ms.
+    fn cpu_micros(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the server runs");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<u64>().expect("a number");
+        (ticks(11) + ticks(12)) * 10_000
+    }
+
+    fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|kib| kib.parse::<u64>().ok())
+            .expect("a number")
+            / 1024
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What actix itself costs: reads the body, answers 200.
+mod bare {
+    use actix_web::{App, HttpResponse, HttpServer, web};
+
+    #[actix_web::main]
+    pub async fn serve() {
+        let app = || {
+            let limit = web::PayloadConfig::new(1 << 20);
+            App::new()
+                .app_data(limit)
+                .default_service(web::to(|_body: web::Bytes| async { HttpResponse::Ok().finish() }))
+        };
+        let server = HttpServer::new(app).workers(2).bind(("127.0.0.1", 0)).expect("bound");
+        println!("ingress=http://{}", server.addrs()[0]);
+        server.run().await.expect("served");
+    }
+}

@@ -1,0 +1,117 @@
+//! The operators' listener: metrics and health for everybody who reaches it; what shows deliveries
+//! only with the bearer token.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use subtle::ConstantTimeEq;
+
+use crate::secret::Secret;
+use crate::telemetry::Metrics;
+use crate::telemetry::recent::Recent;
+
+/// Says what the gateway can do right now.
+pub trait Health: Send + Sync {
+    /// `Err` tells why nothing could be made durable.
+    fn ready(&self) -> Result<(), String>;
+    /// Brings gauges up to date before a scrape.
+    fn refresh(&self, metrics: &Metrics);
+}
+
+pub struct Admin {
+    pub metrics: Metrics,
+    pub health: Arc<dyn Health>,
+    pub draining: Arc<AtomicBool>,
+    pub token: Option<Secret>,
+    pub recent: Recent,
+}
+
+pub fn routes(service: &mut web::ServiceConfig) {
+    service
+        .route("/metrics", web::get().to(metrics))
+        .route("/livez", web::get().to(livez))
+        .route("/readyz", web::get().to(readyz))
+        .route("/deliveries", web::get().to(deliveries))
+        .route("/", web::get().to(page))
+        .route("/inspector.css", web::get().to(style))
+        .route("/inspector.js", web::get().to(script));
+}
+
+async fn metrics(admin: Data<Admin>) -> HttpResponse {
+    admin.health.refresh(&admin.metrics);
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(admin.metrics.encode())
+}
+
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().body("ok\n")
+}
+
+async fn readyz(admin: Data<Admin>) -> HttpResponse {
+    if admin.draining.load(Ordering::Acquire) {
+        return HttpResponse::ServiceUnavailable().body("draining\n");
+    }
+    match admin.health.ready() {
+        Ok(()) => HttpResponse::Ok().body("ready\n"),
+        Err(reason) => HttpResponse::ServiceUnavailable().body(format!("{reason}\n")),
+    }
+}
+
+async fn deliveries(request: HttpRequest, admin: Data<Admin>) -> HttpResponse {
+    if let Err(refused) = authorised(&request, &admin) {
+        return refused;
+    }
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(admin.recent.newest_first())
+}
+
+/// The page itself shows nothing: it asks for the token and fetches `/deliveries` with it.
+async fn page() -> HttpResponse {
+    asset("text/html; charset=utf-8", include_str!("inspector/index.html"))
+}
+
+async fn style() -> HttpResponse {
+    asset("text/css; charset=utf-8", include_str!("inspector/inspector.css"))
+}
+
+async fn script() -> HttpResponse {
+    asset("text/javascript; charset=utf-8", include_str!("inspector/inspector.js"))
+}
+
+fn asset(content_type: &str, text: &'static str) -> HttpResponse {
+    const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                          base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    HttpResponse::Ok()
+        .content_type(content_type)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .body(text)
+}
+
+fn authorised(request: &HttpRequest, admin: &Admin) -> Result<(), HttpResponse> {
+    let Some(token) = &admin.token else {
+        return Err(HttpResponse::Forbidden()
+            .body("this listener shows metrics and health only; set `admin.token` to open the rest\n"));
+    };
+    let given = request
+        .headers()
+        .get(AUTHORIZATION)
+        .map(|value| value.as_bytes())
+        .unwrap_or_default();
+    let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
+    if bool::from(given.ct_eq(token.expose())) {
+        Ok(())
+    } else {
+        Err(HttpResponse::Unauthorized()
+            .insert_header((WWW_AUTHENTICATE, "Bearer"))
+            .body("bearer token required\n"))
+    }
+}

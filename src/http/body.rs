@@ -1,0 +1,70 @@
+//! Reads a body within its limits: size, deadline, and a least rate.
+
+use std::time::Duration;
+
+use actix_web::error::PayloadError;
+use actix_web::web::{BytesMut, Payload};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a body may arrive at less than the least rate, at its start.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// No buffer is made larger than this on a sender's word alone.
+const MOST_RESERVED: usize = 64 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("body came too slowly")]
+    TooSlow,
+    #[error("body was cut off: {0}")]
+    CutOff(PayloadError),
+}
+
+pub struct BodyLimits {
+    pub bytes: usize,
+    pub timeout: Duration,
+    /// Bytes a second.
+    pub min_rate: u64,
+}
+
+/// A body that comes in one piece is passed on as it is; otherwise the pieces are joined once.
+pub async fn read(payload: &mut Payload, declared: Option<usize>, limits: &BodyLimits) -> Result<Bytes, BodyError> {
+    if declared.is_some_and(|length| length > limits.bytes) {
+        return Err(BodyError::TooLarge(limits.bytes));
+    }
+    let started = Instant::now();
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    loop {
+        let received = first.as_ref().map_or(joined.len(), Bytes::len);
+        let at_least_rate = Duration::from_secs_f64(received as f64 / limits.min_rate.max(1) as f64);
+        let due = started + limits.timeout.min(GRACE + at_least_rate);
+        let chunk = match timeout_at(due, payload.next()).await {
+            Err(_) => return Err(BodyError::TooSlow),
+            Ok(None) => break,
+            Ok(Some(Err(error))) => return Err(BodyError::CutOff(error)),
+            Ok(Some(Ok(chunk))) => chunk,
+        };
+        if received + chunk.len() > limits.bytes {
+            return Err(BodyError::TooLarge(limits.bytes));
+        }
+        match first.take() {
+            None if joined.is_empty() => first = Some(chunk),
+            None => joined.extend_from_slice(&chunk),
+            Some(piece) => {
+                joined.reserve(
+                    declared
+                        .unwrap_or(0)
+                        .clamp(piece.len() + chunk.len(), MOST_RESERVED.max(piece.len() + chunk.len())),
+                );
+                joined.extend_from_slice(&piece);
+                joined.extend_from_slice(&chunk);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| joined.freeze()))
+}

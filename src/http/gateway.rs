@@ -1,0 +1,52 @@
+//! What the listeners serve at one moment. A reload makes a new one and swaps it in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::Method;
+use ipnet::IpNet;
+
+use crate::pipeline::Source;
+use crate::telemetry::SourceMetrics;
+
+/// All endpoints and the limits that hold for them.
+#[derive(Debug)]
+pub struct Gateway {
+    /// By path, as it is sent.
+    pub endpoints: HashMap<String, Arc<Endpoint>>,
+    pub limits: Limits,
+    /// Counts what called no source: `source="unknown"`.
+    pub unknown: Arc<SourceMetrics>,
+}
+
+/// Limits that a reload may change.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub trusted_proxies: Vec<IpNet>,
+    pub body_timeout: Duration,
+    /// Bytes a second.
+    pub min_rate: u64,
+    pub max_in_flight: usize,
+}
+
+/// A source at its path.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub source: Source,
+    /// `POST`, and whatever the provider's handshakes use.
+    pub methods: Vec<Method>,
+    /// Bytes.
+    pub body_limit: usize,
+    /// The URL that the platform calls, without its query, where that is configured.
+    pub public_url: Option<String>,
+    pub answer: AnswerForm,
+}
+
+/// What the platform wants to hear when its delivery is durable.
+#[derive(Clone, Debug)]
+pub struct AnswerForm {
+    pub status: u16,
+    pub body: Option<String>,
+    pub content_type: Option<String>,
+}

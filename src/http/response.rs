@@ -1,0 +1,169 @@
+//! What the sender is told. The one place where a refusal becomes a status.
+
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+
+use super::body::BodyError;
+use super::gateway::AnswerForm;
+use crate::contract::Violation;
+use crate::handshake::{HandshakeError, Reply};
+use crate::pipeline::{Accepted, Acknowledgement, Refusal};
+use crate::telemetry::Outcome;
+use crate::verify::VerifyError;
+
+/// Tells the consumer's side of a delivery: the id under which its event is published.
+pub const EVENT_ID: &str = "hooksluice-event-id";
+
+/// Seconds after which a sender may try again.
+const RETRY_SECONDS: &str = "5";
+
+/// Why a delivery was turned away, by this listener or further in.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnedAway {
+    #[error("no source at this path")]
+    UnknownSource,
+    #[error("method not allowed here")]
+    Method(Vec<Method>),
+    #[error("content encoding is not supported; the signature is over other bytes")]
+    Encoding,
+    #[error("{0}")]
+    Body(#[from] BodyError),
+    #[error("too many deliveries in hand")]
+    Overloaded,
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+}
+
+impl TurnedAway {
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::UnknownSource | Self::Method(_) | Self::Encoding => Outcome::Rejected,
+            Self::Body(BodyError::CutOff(_)) => Outcome::Aborted,
+            Self::Body(BodyError::TooLarge(_) | BodyError::TooSlow) => Outcome::Rejected,
+            Self::Overloaded => Outcome::Refused,
+            Self::Refused(refusal) => refusal.outcome(),
+        }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownSource => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Body(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Body(BodyError::CutOff(_)) => StatusCode::BAD_REQUEST,
+            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(refusal) => match refusal {
+                // Our own fault: a 4xx would make the loss permanent.
+                Refusal::Unverified(VerifyError::KeysUnavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+                Refusal::Unverified(
+                    VerifyError::Missing(_)
+                    | VerifyError::Malformed(_)
+                    | VerifyError::Mismatch
+                    | VerifyError::Timestamp
+                    | VerifyError::Stale(_)
+                    | VerifyError::Future(_)
+                    | VerifyError::Foreign(_)
+                    | VerifyError::Token(_),
+                ) => StatusCode::UNAUTHORIZED,
+                Refusal::Handshake(HandshakeError::Token | HandshakeError::Url(_)) => StatusCode::UNAUTHORIZED,
+                Refusal::Handshake(HandshakeError::Malformed(_)) => StatusCode::BAD_REQUEST,
+                Refusal::Contract(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                Refusal::Publish(_) | Refusal::TwinInFlight | Refusal::Internal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            },
+        }
+    }
+
+    /// The sender learns the status and, for a broken contract, what was broken; never why it was not believed.
+    pub fn response(&self) -> HttpResponse {
+        let status = self.status();
+        let mut response = builder(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((RETRY_AFTER, RETRY_SECONDS));
+        }
+        if let Self::Method(allowed) = self {
+            let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            if let Ok(value) = HeaderValue::from_str(&list) {
+                response.insert_header((ALLOW, value));
+            }
+        }
+        if matches!(self, Self::Body(_)) {
+            // What is left of the body will not be read.
+            response.force_close();
+        }
+        let violations = match self {
+            Self::Refused(Refusal::Contract(enforced)) => &enforced.violations[..],
+            _ => &[],
+        };
+        let problem = Problem {
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: match self {
+                Self::Refused(Refusal::Contract(enforced)) => Some(enforced.reason),
+                _ => None,
+            },
+            violations,
+        };
+        response.insert_header((CONTENT_TYPE, "application/problem+json"));
+        response.body(serde_json::to_vec(&problem).unwrap_or_default())
+    }
+}
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    violations: &'a [Violation],
+}
+
+pub fn accepted(accepted: &Accepted, form: &AnswerForm) -> HttpResponse {
+    match accepted {
+        Accepted::Handshake(reply) => handshake(reply),
+        Accepted::Durable(acknowledgement) => durable(acknowledgement, form),
+    }
+}
+
+/// The only 2xx for an event: it takes the acknowledgement that only receipts can make.
+fn durable(acknowledgement: &Acknowledgement, form: &AnswerForm) -> HttpResponse {
+    let mut response = builder(StatusCode::from_u16(form.status).unwrap_or(StatusCode::OK));
+    let mut ids = acknowledgement.event_ids();
+    if let (Some(id), None) = (ids.next(), ids.next())
+        && let Ok(value) = HeaderValue::from_str(id)
+    {
+        response.insert_header((EVENT_ID, value));
+    }
+    match &form.body {
+        Some(body) => {
+            response.insert_header((
+                CONTENT_TYPE,
+                form.content_type.as_deref().unwrap_or("text/plain; charset=utf-8"),
+            ));
+            response.body(body.clone())
+        }
+        None => response.finish(),
+    }
+}
+
+fn handshake(reply: &Reply) -> HttpResponse {
+    let mut response = builder(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK));
+    if let Some(content_type) = reply.content_type {
+        response.insert_header((CONTENT_TYPE, content_type));
+    }
+    for (name, value) in &reply.headers {
+        response.insert_header((name.as_str(), value.as_str()));
+    }
+    response.body(reply.body.clone())
+}
+
+fn builder(status: StatusCode) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    response
+}

@@ -1,0 +1,184 @@
+//! Starts the two listeners and ends them without losing what is in hand.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer, dev};
+use arc_swap::ArcSwap;
+use rustls::sign::CertifiedKey;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::admin::{self, Health};
+use super::gateway::Gateway;
+use super::ingress::{self, Ingress};
+use super::tls::Certificate;
+use crate::config::{Loaded, tls};
+use crate::telemetry::Metrics;
+use crate::telemetry::recent::Recent;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("cannot listen on {address} ({setting}): {error}")]
+    Bind {
+        setting: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("ingress.tls: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("server: {0}")]
+    Run(#[from] io::Error),
+}
+
+/// Both listeners, bound and not yet serving.
+pub struct Server {
+    ingress: dev::Server,
+    admin: dev::Server,
+    ingress_address: SocketAddr,
+    admin_address: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
+    in_flight: Arc<AtomicUsize>,
+    draining: Arc<AtomicBool>,
+    drain_delay: Duration,
+}
+
+/// How long a head may take to arrive.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection is kept: longer than a load balancer's usual minute, so that it closes first.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Open connections at once; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 20_000;
+
+/// After `drain_delay`: how long deliveries in hand may take. With the delay's 5 s it fits Kubernetes' 30 s.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Server {
+    pub fn bind(
+        loaded: &Loaded,
+        certified: Option<Arc<CertifiedKey>>,
+        gateway: Arc<ArcSwap<Gateway>>,
+        metrics: Metrics,
+        health: Arc<dyn Health>,
+    ) -> Result<Self, ServerError> {
+        let (in_flight, draining, recent) = (
+            Arc::<AtomicUsize>::default(),
+            Arc::<AtomicBool>::default(),
+            Recent::default(),
+        );
+        let shared = Data::new(Ingress {
+            gateway,
+            in_flight: in_flight.clone(),
+            draining: draining.clone(),
+            recent: recent.clone(),
+        });
+        let settings = &loaded.config.ingress;
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(shared.clone())
+                .default_service(web::to(ingress::deliver))
+        })
+        .workers(workers)
+        .max_connections((MAX_CONNECTIONS / workers).max(1))
+        .client_request_timeout(HEADER_TIMEOUT)
+        .client_disconnect_timeout(Duration::from_secs(5))
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
+        .disable_signals();
+        let listener = listen(settings.listen, "ingress.listen")?;
+        let ingress_address = listener.local_addr()?;
+        let certificate = certified.map(|certified| Arc::new(Certificate::new(certified)));
+        let server = match &certificate {
+            Some(certificate) => server.listen_rustls_0_23(listener, tls::server_config(certificate.clone())?)?,
+            None => server.listen(listener)?,
+        };
+
+        let admin_listener = listen(loaded.config.admin.listen, "admin.listen")?;
+        let admin_address = admin_listener.local_addr()?;
+        let state = Data::new(admin::Admin {
+            metrics,
+            health,
+            draining: draining.clone(),
+            token: loaded.admin_token.clone(),
+            recent,
+        });
+        let admin = HttpServer::new(move || App::new().app_data(state.clone()).configure(admin::routes))
+            .workers(1)
+            .shutdown_timeout(1)
+            .disable_signals()
+            .listen(admin_listener)?;
+        Ok(Self {
+            ingress: server.run(),
+            admin: admin.run(),
+            ingress_address,
+            admin_address,
+            certificate,
+            in_flight,
+            draining,
+            drain_delay: settings.drain_delay.get(),
+        })
+    }
+
+    pub fn ingress_address(&self) -> SocketAddr {
+        self.ingress_address
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// The certificate to reload when its files change.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.certificate.clone()
+    }
+
+    /// Serves until `stop` ends, then: not ready, goes on accepting for `drain_delay`, closes
+    /// keep-alive connections, finishes what is in hand, and calls `close` (which flushes and spools).
+    pub async fn run<F: Future<Output = ()>>(
+        self,
+        stop: impl Future<Output = ()>,
+        close: impl FnOnce() -> F,
+    ) -> Result<(), ServerError> {
+        let (ingress, admin) = (self.ingress.handle(), self.admin.handle());
+        let serving = tokio::spawn(self.ingress);
+        let serving_admin = tokio::spawn(self.admin);
+        stop.await;
+
+        tracing::info!(drain_delay = ?self.drain_delay, "stopping: not ready, still accepting");
+        self.draining.store(true, Ordering::Release);
+        sleep(self.drain_delay).await;
+        ingress.pause().await;
+        // A task whose client has left is nobody's connection: actix would drop it, so it is waited for here.
+        let until = Instant::now() + SHUTDOWN_TIMEOUT;
+        while self.in_flight.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            sleep_until((Instant::now() + Duration::from_millis(10)).min(until)).await;
+        }
+        ingress.stop(true).await;
+        close().await;
+        admin.stop(true).await;
+        for task in [serving, serving_admin] {
+            task.await.map_err(io::Error::other)??;
+        }
+        Ok(())
+    }
+}
+
+fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ServerError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|error| ServerError::Bind {
+        setting,
+        address,
+        error,
+    })
+}

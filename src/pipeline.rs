@@ -1,1 +1,0 @@
-//! The straight line through the rooms.

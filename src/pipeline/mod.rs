@@ -1,0 +1,127 @@
+//! The straight line through the rooms, and every way in which it turns a delivery away.
+//!
+//! [`process`] runs from the complete body to the answer's substance. Status codes are `http`'s.
+
+mod publish;
+mod source;
+
+use tokio::time::Instant;
+
+pub use publish::Acknowledgement;
+pub use source::{Route, Source, Target, Way};
+
+use crate::contract::{CheckedDelivery, Enforced, Verdict};
+use crate::delivery::RawDelivery;
+use crate::destination::PublishError;
+use crate::event;
+use crate::handshake::{HandshakeError, Reply};
+use crate::telemetry::{Account, Outcome};
+use crate::verify::VerifyError;
+
+/// A delivery that was taken in.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A challenge, answered.
+    Handshake(Reply),
+    /// Everything in it is durable (or was already, or is ignored by the source's routes).
+    Durable(Acknowledgement),
+}
+
+impl Accepted {
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Handshake(_) => Outcome::Handshake,
+            Self::Durable(acknowledgement) => acknowledgement.outcome(),
+        }
+    }
+}
+
+/// Why a delivery was turned away.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    Unverified(#[from] VerifyError),
+    #[error("handshake: {0}")]
+    Handshake(#[from] HandshakeError),
+    #[error("contract broken ({})", .0.reason)]
+    Contract(Enforced),
+    #[error("{0}")]
+    Publish(#[from] PublishError),
+    /// The first of twins had no outcome in time.
+    #[error("a twin of this delivery is still in flight")]
+    TwinInFlight,
+    /// The task that carried the delivery died.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Refusal {
+    /// Whose fault it is, for the books.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unverified(VerifyError::KeysUnavailable(_)) => Outcome::Refused,
+            Self::Unverified(_) | Self::Handshake(_) | Self::Contract(_) => Outcome::Rejected,
+            Self::Publish(_) | Self::TwinInFlight | Self::Internal(_) => Outcome::Refused,
+        }
+    }
+}
+
+/// Carries one delivery through the rooms. `deadline` is when the answer must be on its way.
+pub async fn process(
+    source: &Source,
+    raw: &RawDelivery,
+    account: &mut Account,
+    deadline: Instant,
+) -> Result<Accepted, Refusal> {
+    if let Some(reply) = source.handshakes.before_verification(raw) {
+        return confirm(source, reply?).await;
+    }
+    let verified = match source.verifier.verify(raw, raw.received).await {
+        Ok(verified) => verified,
+        Err(error) => {
+            source.metrics.verify_failure(error.reason());
+            return Err(error.into());
+        }
+    };
+    account.verified();
+    source.metrics.secret_use(verified.proof().key.as_ref());
+    if let Some(reply) = source.handshakes.after_verification(&verified) {
+        return confirm(source, reply?).await;
+    }
+
+    let coverage = source.verifier.coverage(verified.proof());
+    let parts = source.reader.read(verified, coverage);
+    let checked = source.contracts.check(parts).map_err(|enforced| {
+        source.metrics.contract_check("other", "", "enforced");
+        Refusal::Contract(enforced)
+    })?;
+    count_checks(source, &checked);
+
+    let events = event::events(&source.origin, &checked, coverage);
+    let acknowledgement = publish::all(source, &checked, events, deadline).await?;
+    Ok(Accepted::Durable(acknowledgement))
+}
+
+/// A handshake that must be confirmed to the platform is answered only after the confirmation.
+async fn confirm(source: &Source, reply: Reply) -> Result<Accepted, Refusal> {
+    if let Some(url) = &reply.confirm {
+        source.keyring.confirm(url)
+            .await
+            .map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
+    }
+    Ok(Accepted::Handshake(reply))
+}
+
+fn count_checks(source: &Source, checked: &CheckedDelivery<'_>) {
+    for part in checked.parts() {
+        let (schema, result) = match part.verdict() {
+            Verdict::Passed { schema } => (Some(schema), "passed"),
+            Verdict::None => (None, "none"),
+            Verdict::Off => (None, "off"),
+            Verdict::Shadow { schema, .. } => (schema.as_ref(), "shadow"),
+            Verdict::Broken { schema, .. } => (schema.as_ref(), "quarantined"),
+        };
+        let (event, version) = schema.map_or(("other", ""), |s| (&*s.event, &*s.version));
+        source.metrics.contract_check(event, version, result);
+    }
+}
