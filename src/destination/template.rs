@@ -189,11 +189,19 @@ impl Kind {
 
 /// Is the type one of the contracts' own? Else (without a contract, switched off, or not even read) the sender chose it.
 fn has_contract(event: &Event) -> bool {
-    if event.get(Attribute::Contract) == Some("passed") {
-        return true;
+    match event.get(Attribute::Contract) {
+        Some("passed") => true,
+        // What could not be read broke no contract of its type: a quarantined event names the one that it broke, a
+        // shadowed one was read.
+        Some("violated") => match event.get(Attribute::Violations) {
+            Some(violations) => names_a_contract(violations),
+            None => event.is_json() || event.content_type().starts_with("application/x-www-form-urlencoded"),
+        },
+        _ => false,
     }
-    // A broken contract is named by what it violates.
-    let violations = event.get(Attribute::Violations).unwrap_or("[]");
+}
+
+fn names_a_contract(violations: &str) -> bool {
     let violations: Vec<Violation> = serde_json::from_str(violations).unwrap_or_default();
     violations.iter().any(|violation| violation.schema.starts_with("urn:"))
 }

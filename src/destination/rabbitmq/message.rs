@@ -8,8 +8,6 @@ use sha2::{Digest, Sha256};
 use crate::clock::Timestamp;
 use crate::event::{Attribute, Event, encode};
 
-/// AMQP's limit for a short string.
-const SHORT: usize = 255;
 /// The frame's own bytes and the properties beside the headers, generously.
 const FRAME_OVERHEAD: usize = 1024;
 /// Bytes that a header takes beside its name and value.
@@ -23,7 +21,9 @@ pub(super) fn properties(event: &Event, frame_max: usize) -> Result<BasicPropert
     let mut size = FRAME_OVERHEAD;
     let content_type = ShortString::try_new(event.content_type()).ok();
     // A content type that AMQP has no room for is an attribute like the others.
-    let long = content_type.is_none().then(|| ("cloudEvents:datacontenttype", event.content_type()));
+    let long = content_type
+        .is_none()
+        .then(|| ("cloudEvents:datacontenttype", event.content_type()));
     for (name, value) in encode::amqp_headers(event).chain(long) {
         size += name.len() + value.len() + HEADER_OVERHEAD;
         if let Ok(name) = ShortString::try_new(name) {

@@ -42,7 +42,12 @@ impl Proxy {
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
                 tokio::spawn(pump(from_client, to_server, links.subscribe(), &[Link::Frozen]));
-                tokio::spawn(pump(from_server, to_client, links.subscribe(), &[Link::Frozen, Link::Mute]));
+                tokio::spawn(pump(
+                    from_server,
+                    to_client,
+                    links.subscribe(),
+                    &[Link::Frozen, Link::Mute],
+                ));
             }
         });
         Self { address, link }
@@ -53,12 +58,7 @@ impl Proxy {
     }
 }
 
-async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut link: watch::Receiver<Link>,
-    held: &'static [Link],
-) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut link: watch::Receiver<Link>, held: &'static [Link]) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let now = *link.borrow_and_update();

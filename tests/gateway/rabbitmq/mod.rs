@@ -1,5 +1,8 @@
 //! The RabbitMQ destination, on a real broker.
 
+mod faults;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,14 +17,14 @@ use tokio::runtime::Handle;
 
 use crate::support::destination_contract::{self, Stored};
 use crate::support::events::{Sample, fresh};
-use crate::support::{brokers, eventually, until_up};
+use crate::support::{brokers, until_up};
 
-fn settings(value: Value) -> Settings {
+fn parsed(value: Value) -> Settings {
     serde_json::from_value(value).expect("settings")
 }
 
 fn open(value: Value) -> RabbitMq {
-    RabbitMq::open("queue", &settings(value), &Quarantine::default(), Handle::current()).expect("it opens")
+    RabbitMq::open("queue", &parsed(value), &Quarantine::default(), Handle::current()).expect("it opens")
 }
 
 fn plain(exchange: &str) -> Value {
@@ -53,6 +56,17 @@ impl Broker {
         };
         self.channel
             .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())
+            .await
+            .expect("declared");
+    }
+
+    async fn plain_queue(&self, name: &str) {
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        self.channel
+            .queue_declare(name.into(), durable, FieldTable::default())
             .await
             .expect("declared");
     }
@@ -135,6 +149,7 @@ fn read_of<'a>(broker: &'a Broker, queue: &'a str) -> impl FnMut(usize) -> Vec<S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_bytes_attributes_key_and_order() {
+    let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
     let rabbitmq = open(plain(&exchange));
     let main = rabbitmq.main();
@@ -148,6 +163,7 @@ async fn keeps_bytes_attributes_key_and_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_return_fails_its_own_publish_and_no_other() {
+    let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
     // Only this type has a queue.
     broker
