@@ -15,7 +15,7 @@ use crate::support::proxy::{Link, Proxy};
 use crate::support::{brokers, eventually, until_up};
 
 /// The test broker's URL, by way of a proxy.
-async fn through_a_proxy() -> (Proxy, String) {
+pub async fn through_a_proxy() -> (Proxy, String) {
     let url = brokers::rabbitmq();
     let (front, path) = url.rsplit_once('/').expect("a virtual host");
     let (credentials, address) = front.rsplit_once('@').expect("credentials");
