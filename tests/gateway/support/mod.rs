@@ -2,6 +2,7 @@
 
 pub mod gateway;
 pub mod http;
+pub mod oracle;
 pub mod sign;
 
 pub use gateway::Gateway;
