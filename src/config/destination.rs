@@ -2,24 +2,25 @@
 
 use serde::Deserialize;
 
-use super::pending::{kafka, rabbitmq};
 use super::problem::Problem;
-use crate::provider::nearest::did_you_mean;
+#[cfg(feature = "kafka")]
+use crate::destination::kafka;
+#[cfg(feature = "rabbitmq")]
+use crate::destination::rabbitmq;
 
 /// The destination that needs no configuration, and whose name is taken.
 pub const JOURNAL: &str = "journal";
-
-/// What topics and routing keys may be made from.
-pub const PLACEHOLDERS: [&str; 3] = ["source", "provider", "type"];
 
 /// One destination and where its quarantine goes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Destination {
     /// A Kafka topic. Exactly one of `kafka` and `rabbitmq`.
+    #[cfg(feature = "kafka")]
     #[serde(default)]
     pub kafka: Option<kafka::Settings>,
     /// A RabbitMQ exchange and routing key.
+    #[cfg(feature = "rabbitmq")]
     #[serde(default)]
     pub rabbitmq: Option<rabbitmq::Settings>,
     /// Where verified deliveries go that broke their contract.
@@ -41,59 +42,50 @@ pub struct Quarantine {
     pub journal: bool,
 }
 
+impl Quarantine {
+    #[cfg(feature = "kafka")]
+    pub fn kafka(&self) -> kafka::Quarantine {
+        kafka::Quarantine { topic: self.topic.clone() }
+    }
+
+    #[cfg(feature = "rabbitmq")]
+    pub fn rabbitmq(&self) -> rabbitmq::Quarantine {
+        rabbitmq::Quarantine { exchange: self.exchange.clone(), routing_key: self.routing_key.clone() }
+    }
+}
+
 impl Destination {
     /// What is wrong with it, as far as that shows without asking the broker.
     pub fn problems(&self, place: &str, journal: bool) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut template = |key: &str, text: &str| {
-            if let Err(message) = check_template(text) {
-                problems.push(Problem::new(format!("{place}.{key}"), message, template_remedy()));
-            }
-        };
+        let mut found = Vec::new();
+        let mut kinds = 0;
+        #[cfg(feature = "kafka")]
         if let Some(kafka) = &self.kafka {
-            template("kafka.topic", &kafka.topic);
+            kinds += 1;
+            found.extend(kafka.check(&self.quarantine.kafka()));
+            if self.quarantine.exchange.is_some() || self.quarantine.routing_key.is_some() {
+                found.push("quarantine: Kafka has topics, not exchanges; give `topic`".into());
+            }
         }
+        #[cfg(feature = "rabbitmq")]
         if let Some(rabbitmq) = &self.rabbitmq {
-            template("rabbitmq.routing_key", &rabbitmq.routing_key);
-        }
-        for (key, text) in [
-            ("topic", &self.quarantine.topic),
-            ("routing_key", &self.quarantine.routing_key),
-        ] {
-            if let Some(text) = text {
-                template(&format!("quarantine.{key}"), text);
+            kinds += 1;
+            found.extend(rabbitmq.check(&self.quarantine.rabbitmq()));
+            if self.quarantine.topic.is_some() {
+                found.push("quarantine: RabbitMQ has exchanges, not topics; give `exchange` and `routing_key`".into());
             }
         }
-        if self.kafka.is_some() == self.rabbitmq.is_some() {
-            let message = if self.kafka.is_some() {
-                "has two kinds"
-            } else {
-                "has no kind"
-            };
-            problems.push(Problem::new(
-                place,
-                message,
-                "give exactly one of `kafka` and `rabbitmq`",
-            ));
-        }
-        let foreign = match (&self.kafka, &self.quarantine) {
-            (
-                Some(_),
-                Quarantine {
-                    exchange, routing_key, ..
-                },
-            ) if exchange.is_some() || routing_key.is_some() => Some("Kafka has topics; give `topic`"),
-            (None, Quarantine { topic: Some(_), .. }) => {
-                Some("RabbitMQ has exchanges; give `exchange` and `routing_key`")
-            }
-            _ => None,
-        };
-        if let Some(remedy) = foreign {
-            problems.push(Problem::new(
-                format!("{place}.quarantine"),
-                "is of the other kind of broker",
-                remedy,
-            ));
+        // The rooms name the setting inside the destination first: `kafka.topic: …`.
+        let mut problems: Vec<Problem> = found
+            .into_iter()
+            .map(|message| match message.split_once(": ") {
+                Some((key, rest)) => Problem::new(format!("{place}.{key}"), rest, ""),
+                None => Problem::new(place, message, ""),
+            })
+            .collect();
+        if kinds != 1 {
+            let message = if kinds == 0 { "has no kind" } else { "has two kinds" };
+            problems.push(Problem::new(place, message, "give exactly one of `kafka` and `rabbitmq`"));
         }
         if self.quarantine.journal && !journal {
             problems.push(Problem::new(
@@ -104,36 +96,4 @@ impl Destination {
         }
         problems
     }
-}
-
-fn template_remedy() -> String {
-    format!(
-        "placeholders are {}",
-        PLACEHOLDERS.map(|name| format!("`{{{name}}}`")).join(", ")
-    )
-}
-
-/// Whether a template holds only known placeholders, properly closed, and is not empty.
-fn check_template(template: &str) -> Result<(), String> {
-    if template.is_empty() {
-        return Err("is empty".into());
-    }
-    let mut rest = template;
-    while let Some(at) = rest.find(['{', '}']) {
-        let open = &rest[at..];
-        let Some(inner) = open.strip_prefix('{') else {
-            return Err(format!("`{template}` has a `}}` without a `{{`"));
-        };
-        let Some((name, after)) = inner.split_once('}') else {
-            return Err(format!("`{template}` has a `{{` without a `}}`"));
-        };
-        if !PLACEHOLDERS.contains(&name) {
-            return Err(format!(
-                "`{{{name}}}` is no placeholder{}",
-                did_you_mean(name, PLACEHOLDERS)
-            ));
-        }
-        rest = after;
-    }
-    Ok(())
 }

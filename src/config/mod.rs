@@ -7,7 +7,6 @@
 mod check;
 pub mod destination;
 pub mod listeners;
-pub mod pending;
 mod problem;
 pub mod source;
 pub mod tls;
@@ -22,11 +21,12 @@ use serde_json::Value;
 
 pub use self::destination::{Destination, JOURNAL};
 pub use self::listeners::{Admin, Ingress};
-use self::pending::{journal, keys};
 pub use self::problem::Problem;
 pub use self::source::{LoadedSource, Source};
 use self::tree::Tree;
+use crate::destination::journal;
 use crate::provider::Catalogue;
+use crate::{duplicates, keys};
 use crate::secret::Secret;
 
 /// All settings, as they are written.
@@ -37,6 +37,8 @@ pub struct Config {
     /// `None` when it is switched off (`journal: off`).
     pub journal: Option<journal::Settings>,
     pub outbound: keys::Settings,
+    pub duplicates: duplicates::Settings,
+    pub log: crate::telemetry::logs::Settings,
     pub schemas: Schemas,
     pub destinations: BTreeMap<String, Destination>,
     pub sources: BTreeMap<String, Source>,
@@ -64,11 +66,13 @@ pub struct Loaded {
     pub watched: Vec<PathBuf>,
 }
 
-const SECTIONS: [&str; 7] = [
+const SECTIONS: [&str; 9] = [
     "ingress",
     "admin",
     "journal",
+    "duplicates",
     "outbound",
+    "log",
     "schemas",
     "destinations",
     "sources",
@@ -131,6 +135,8 @@ fn read(
         ingress: taken(&mut tree, "ingress", problems),
         admin: taken(&mut tree, "admin", problems),
         outbound: taken(&mut tree, "outbound", problems),
+        duplicates: taken(&mut tree, "duplicates", problems),
+        log: taken(&mut tree, "log", problems),
         schemas: taken(&mut tree, "schemas", problems),
         destinations: named(&mut tree, "destinations", problems),
         sources: named(&mut tree, "sources", problems),

@@ -354,3 +354,11 @@ fn pin_signature(definition: &mut Definition, pin: &str, place: &str, problems: 
     let mut names = names.iter();
     definition.signature.retain(|_| names.next().is_some_and(chosen));
 }
+
+impl LoadedSource {
+    /// Names of all destinations that its events may go to.
+    pub fn destinations(&self) -> impl Iterator<Item = &str> {
+        let routed = self.routes.iter().filter_map(|route| route.destination.as_deref());
+        std::iter::once(&*self.destination).chain(routed)
+    }
+}
