@@ -15,7 +15,9 @@ pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -61,6 +63,8 @@ pub struct Loaded {
     pub catalogue: Catalogue,
     /// In the order of their names.
     pub sources: Vec<LoadedSource>,
+    /// The ingress's certificate and key, when it serves TLS.
+    pub certified: Option<Arc<CertifiedKey>>,
     /// Opens the admin listener.
     pub admin_token: Option<Secret>,
     /// Files and folders whose change asks for a reload.
@@ -235,11 +239,11 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
     if let Some(url) = &config.ingress.public_url {
         check::public_url("ingress.public_url", url, problems);
     }
-    if let Some(tls) = &config.ingress.tls
-        && let Err(found) = tls::load(tls, "ingress.tls")
-    {
-        problems.extend(found);
-    }
+    let certified = config
+        .ingress
+        .tls
+        .as_ref()
+        .and_then(|tls| tls::load(tls, "ingress.tls").map_err(|found| problems.extend(found)).ok());
     if config.ingress.listen == config.admin.listen && config.ingress.listen.port() != 0 {
         problems.push(Problem::new(
             "admin.listen",
@@ -297,6 +301,7 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
         config,
         catalogue,
         sources,
+        certified,
         admin_token,
         watched,
     }
