@@ -5,34 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hooksluice::destination::journal::{Filter, Journal, JournalError, Reader, Settings, State, Table};
-use hooksluice::destination::{Destination, Position, PublishError, Receipt};
+use hooksluice::destination::{Position, PublishError, Receipt};
 use hooksluice::event::Event;
 use hooksluice::units::{ByteSize, HumanDuration};
-use sha2::{Digest, Sha256};
 
-/// An event as the journal would give it back.
+use crate::support::destination_contract::{self, Stored};
+use crate::support::events::Sample;
+
 pub fn event(id: &str, kind: &str, key: Option<&str>, data: &[u8]) -> Arc<Event> {
-    let sha256 = hex::encode(Sha256::digest(data));
-    let mut attributes = serde_json::json!({
-        "specversion": "1.0",
-        "id": id,
-        "source": "/sources/shop",
-        "type": kind,
-        "time": "2026-01-02T03:04:05Z",
-        "datacontenttype": "application/json",
-        "provider": "hmac",
-        "verification": "hmac-sha256",
-        "verificationkey": "1",
-        "idsigned": "true",
-        "bodysha256": sha256,
-        "deliverysha256": sha256,
-        "receivedtime": "2026-01-02T03:04:06Z",
-        "contract": "none",
-    });
-    if let Some(key) = key {
-        attributes["partitionkey"] = key.into();
+    let sample = Sample::new(id, Bytes::copy_from_slice(data))
+        .with("source", "/sources/shop")
+        .with("type", kind);
+    match key {
+        Some(key) => sample.key(key).event(),
+        None => sample.event(),
     }
-    Arc::new(Event::from_stored(&attributes.to_string(), Bytes::copy_from_slice(data), &sha256).expect("an event"))
 }
 
 pub fn settings(folder: &Path) -> Settings {
@@ -501,4 +488,38 @@ async fn after_close_nothing_is_receipted() {
     journal.close().await;
     assert!(matches!(store(&journal, "a", b"{}").await, Err(PublishError::Down(_))));
     assert_eq!(journal.status().state, State::Closed);
+}
+
+/// Reads the file by itself, going on where it was.
+fn reader_of(path: &Path) -> impl FnMut(usize) -> Vec<Stored> + use<> {
+    let file = rusqlite::Connection::open(path).unwrap();
+    let mut after = 0;
+    move |count| {
+        let mut statement = file
+            .prepare("SELECT seq, attributes, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?")
+            .unwrap();
+        let rows = statement.query_map((after, count as i64 + 1), |row| {
+            let attributes: String = row.get(1)?;
+            Ok((row.get::<_, i64>(0)?, attributes, row.get::<_, Vec<u8>>(2)?))
+        });
+        let rows: Vec<_> = rows.unwrap().map(Result::unwrap).collect();
+        after = rows.last().map_or(after, |row| row.0);
+        let stored = rows.into_iter().map(|(_, attributes, data)| {
+            let attributes: std::collections::BTreeMap<String, String> = serde_json::from_str(&attributes).unwrap();
+            let key = attributes.get("partitionkey").cloned();
+            Stored { attributes, key, data }
+        });
+        stored.collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_what_every_destination_owes() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let journal = Journal::open(&settings).unwrap();
+    let mut read = reader_of(&settings.path);
+    destination_contract::keeps_bytes_attributes_and_key(&journal.events(), &mut read).await;
+    destination_contract::keeps_the_order_of_each_key(&journal.events(), &mut read).await;
+    destination_contract::receipts_each_of_a_thousand_once(&journal.events(), &mut read).await;
 }

@@ -20,12 +20,13 @@ fn writer(folder: &tempfile::TempDir) -> Writer {
 }
 
 fn row(data: &[u8]) -> Row {
-    let sha256 = hex::encode(Sha256::digest(data));
     let attributes = serde_json::json!({
         "specversion": "1.0", "id": "a", "source": "/sources/shop", "type": "com.example.order",
-        "datacontenttype": "application/json", "provider": "hmac", "bodysha256": sha256,
+        "datacontenttype": "application/json", "provider": "hmac", "bodysha256": hex::encode(Sha256::digest(data)),
     });
-    Row::of(&Event::from_stored(&attributes.to_string(), Bytes::copy_from_slice(data), &sha256).unwrap())
+    let attributes = attributes.to_string();
+    let sha256 = Sha256::digest(&attributes);
+    Row::of(&Event::from_stored(&attributes, Bytes::copy_from_slice(data), &sha256).unwrap())
 }
 
 fn store(writer: &mut Writer, write: Write) -> Result<i64, PublishError> {
