@@ -37,11 +37,11 @@ use crate::telemetry::logs;
 pub struct Config {
     pub ingress: Ingress,
     pub admin: Admin,
-    pub log: logs::Settings,
     /// `None` when there is no `journal:`, or `journal: off`: nothing is kept on a disk that nobody said would last.
     pub journal: Option<journal::Settings>,
     pub outbound: keys::Settings,
     pub duplicates: duplicates::Settings,
+    pub log: logs::Settings,
     pub schemas: Schemas,
     pub destinations: BTreeMap<String, Destination>,
     pub sources: BTreeMap<String, Source>,
@@ -106,6 +106,25 @@ pub fn load_with(
     Err(problems)
 }
 
+/// The settings alone, without looking up or reading what they name: for commands that need neither sources nor secrets.
+pub fn settings(
+    path: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let config = read(path, environment, &mut problems);
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// Finds and reads what one source names: an operator's shell may lack the secrets of the others.
+pub fn load_only(mut config: Config, source: &str) -> Result<Loaded, Vec<Problem>> {
+    config.sources.retain(|name, _| name == source);
+    let mut problems = Vec::new();
+    let loaded = resolve(config, &mut problems);
+    problems.retain(|problem| problem.place.starts_with("sources.") || problem.place.starts_with("schemas."));
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
 /// Reads the layers; what cannot be read is a problem, and stands at its default.
 fn read(
     path: Option<&Path>,
@@ -139,9 +158,9 @@ fn read(
         journal,
         ingress: taken(&mut tree, "ingress", problems),
         admin: taken(&mut tree, "admin", problems),
-        log: taken(&mut tree, "log", problems),
         outbound: taken(&mut tree, "outbound", problems),
         duplicates: taken(&mut tree, "duplicates", problems),
+        log: taken(&mut tree, "log", problems),
         schemas: taken(&mut tree, "schemas", problems),
         destinations: named(&mut tree, "destinations", problems),
         sources: named(&mut tree, "sources", problems),
@@ -220,11 +239,11 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
     if let Some(url) = &config.ingress.public_url {
         check::public_url("ingress.public_url", url, problems);
     }
-    let certified = config.ingress.tls.as_ref().and_then(|tls| {
-        tls::load(tls, "ingress.tls")
-            .map_err(|found| problems.extend(found))
-            .ok()
-    });
+    let certified = config
+        .ingress
+        .tls
+        .as_ref()
+        .and_then(|tls| tls::load(tls, "ingress.tls").map_err(|found| problems.extend(found)).ok());
     if config.ingress.listen == config.admin.listen && config.ingress.listen.port() != 0 {
         problems.push(Problem::new(
             "admin.listen",
