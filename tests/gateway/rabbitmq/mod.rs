@@ -186,7 +186,9 @@ async fn a_return_fails_its_own_publish_and_no_other() {
     let rabbitmq = open(settings);
     let main = rabbitmq.main();
     until_up(&main).await;
-    main.publish(Sample::new("warm", "{}").event()).await.expect("a receipt");
+    main.publish(Sample::new("warm", "{}").event())
+        .await
+        .expect("a receipt");
     assert_eq!(broker.read(&queue, 1).await.len(), 1);
     // All arrive at the broker in one go: it then returns first and confirms many at once.
     proxy.set(Link::Frozen);
