@@ -194,7 +194,7 @@ async fn a_return_fails_its_own_publish_and_no_other() {
     proxy.set(Link::Frozen);
     let prefix = fresh("mixed");
     // Runs of either kind, of several lengths.
-    let is_routable = |n: usize| (n / 3 + n % 5) % 2 == 0;
+    let is_routable = |n: usize| (n / 3 + n % 5).is_multiple_of(2);
     let publishes = (0..600).map(|n| {
         let kind = if is_routable(n) {
             "com.github.push"
