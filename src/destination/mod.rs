@@ -6,11 +6,13 @@ use futures_util::future::BoxFuture;
 
 use crate::event::Event;
 
+pub mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod probe;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+pub mod spool;
 pub mod template;
 
 pub use probe::{Feed, Finding};
@@ -26,6 +28,18 @@ pub trait Destination: Send + Sync + std::fmt::Debug {
 
     /// Which order the event belongs to: topic or exchange and routing key, and partition key.
     fn lane(&self, event: &Event) -> String;
+
+    /// What can be missing or forbidden by itself: topic, or exchange and routing key. It is the lane
+    /// without the partition key, which a lane therefore ends with.
+    fn route(&self, event: &Event) -> String {
+        let mut lane = self.lane(event);
+        if let Some(route) = event.key().and_then(|key| lane.strip_suffix(key)) {
+            lane.truncate(route.len());
+        }
+        // The separator before a key, or before the place of an absent one.
+        lane.truncate(lane.trim_end_matches('/').len());
+        lane
+    }
 
     /// Why the whole destination is known to be down, if it is. Asks nobody: the client says what it saw last.
     fn down(&self) -> Option<String> {
