@@ -10,12 +10,12 @@ use crate::clock::Timestamp;
 use crate::keys::{Algorithm, FetchError, Hosts, Keyring, PublicKey, Target};
 use crate::provider::definition::HashName;
 
-use super::candidates::{self, LONGEST, matching};
+use super::candidates::{self, matching};
 use super::content::either_port;
 use super::encode;
 use super::find::{Finder, Malformed, Scope, View};
 use super::hashes::{Hash, Keyed, Tag, hash};
-use super::jwt::{self, Alg, Rules};
+use super::jwt::{self, Alg};
 use super::plan::{KeySource, Method, Plan};
 use super::problems::Problems;
 use super::secrets::Key;

@@ -47,7 +47,7 @@ mod time;
 
 use check::Alternative;
 use find::{Allowed, Finder, Malformed, Scope, View};
-use plan::{KeySource, Plan};
+use plan::Plan;
 use pointers::Pointers;
 use problems::{Problems, nearest};
 

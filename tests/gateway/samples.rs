@@ -33,9 +33,11 @@ impl Source {
         for (url, body) in &signed.keys {
             let host = url.split('/').nth(2).expect("a host").to_owned();
             let target = Hosts::new(&[host], None).check(url).expect("an https URL");
-            keyring.remember(&target, body.as_bytes(), signed.at).expect("usable keys");
+            keyring
+                .remember(&target, body.as_bytes(), signed.at)
+                .expect("usable keys");
         }
-        let verifier = Verifier::compile(&provider.definition, &secrets, &provider.settings, &Arc::new(keyring));
+        let verifier = Verifier::compile(&provider.definition, &secrets, &provider.settings, &Arc::new(keyring), None);
         Self {
             name: name.to_owned(),
             verifier: verifier.unwrap_or_else(|problems| panic!("{name}: {problems:#?}")),
@@ -56,8 +58,12 @@ impl Source {
             text: schema.text,
             place: schema.place,
         });
-        let contracts =
-            Contracts::compile(&self.name, &self.provider.definition, files.collect(), &Policy::default());
+        let contracts = Contracts::compile(
+            &self.name,
+            &self.provider.definition,
+            files.collect(),
+            &Policy::default(),
+        );
         contracts.unwrap_or_else(|problems| panic!("{}: {problems:#?}", self.name))
     }
 }
@@ -70,22 +76,32 @@ fn secret(text: &str) -> NamedSecret {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(future)
 }
 
 /// The recorded request, with this body.
 fn delivery(sample: &Sample, signed: &Signed, body: Vec<u8>) -> RawDelivery {
-    let headers = sample.request.headers.iter().chain(&signed.headers).map(|(name, value)| {
-        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
-        (name, HeaderValue::from_str(value).expect("a header value"))
-    });
+    let headers = sample
+        .request
+        .headers
+        .iter()
+        .chain(&signed.headers)
+        .map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+            (name, HeaderValue::from_str(value).expect("a header value"))
+        });
     let url = signed.url.as_ref().or(sample.request.url.as_ref());
     RawDelivery {
         method: Method::POST,
         path: "/in/test".into(),
         query: signed.query.clone().unwrap_or_else(|| sample.request.query.clone()),
-        url: url.cloned().unwrap_or_else(|| "https://hooks.example.com/in/test".into()),
+        url: url
+            .cloned()
+            .unwrap_or_else(|| "https://hooks.example.com/in/test".into()),
         headers: headers.collect(),
         body: body.into(),
         received: signed.at,
@@ -98,7 +114,9 @@ fn samples() -> Vec<(String, Sample, Signed)> {
     let mut samples = Vec::new();
     for provider in catalogue.names() {
         for name in catalogue.sample_names(&provider) {
-            let sample = catalogue.sample(&provider, &name).unwrap_or_else(|error| panic!("{error}"));
+            let sample = catalogue
+                .sample(&provider, &name)
+                .unwrap_or_else(|error| panic!("{error}"));
             if let Some(signed) = sample.signed.clone() {
                 samples.push((provider.clone(), sample, signed));
             }
@@ -139,7 +157,11 @@ fn a_recorded_delivery_with_one_byte_changed_is_refused() {
                 let mut body = sample.body.clone();
                 body[at] ^= 1;
                 let bent = delivery(&sample, &signed, body);
-                assert!(source.verify(&bent, signed.at).is_err(), "{} at byte {at}", sample.place);
+                assert!(
+                    source.verify(&bent, signed.at).is_err(),
+                    "{} at byte {at}",
+                    sample.place
+                );
             }
         }
         for (name, value) in &signed.headers {
@@ -147,9 +169,14 @@ fn a_recorded_delivery_with_one_byte_changed_is_refused() {
             let mut bent = signed.clone();
             let last = value.len() - 2;
             let other = if value.as_bytes()[last] == b'1' { "2" } else { "1" };
-            bent.headers.insert(name.clone(), format!("{}{other}{}", &value[..last], &value[last + 1..]));
+            bent.headers
+                .insert(name.clone(), format!("{}{other}{}", &value[..last], &value[last + 1..]));
             let raw = delivery(&sample, &bent, sample.body.clone());
-            assert!(source.verify(&raw, signed.at).is_err(), "{}: header {name}", sample.place);
+            assert!(
+                source.verify(&raw, signed.at).is_err(),
+                "{}: header {name}",
+                sample.place
+            );
         }
     }
 }
@@ -160,7 +187,16 @@ fn every_signed_member_of_a_notification_counts() {
     let (_, sample, signed) = named("aws-sns", "Notification");
     let source = Source::of("aws-sns", &signed);
     let message: serde_json::Value = serde_json::from_slice(&sample.body).expect("JSON");
-    for member in ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type", "SignatureVersion", "Signature"] {
+    for member in [
+        "Message",
+        "MessageId",
+        "Subject",
+        "Timestamp",
+        "TopicArn",
+        "Type",
+        "SignatureVersion",
+        "Signature",
+    ] {
         let mut bent = message.clone();
         let text = bent[member].as_str().expect("a text").to_owned();
         bent[member] = format!("{}{}", if text.starts_with('1') { '2' } else { '1' }, &text[1..]).into();
@@ -170,7 +206,9 @@ fn every_signed_member_of_a_notification_counts() {
 }
 
 fn named(provider: &str, name: &str) -> (String, Sample, Signed) {
-    let found = samples().into_iter().find(|(p, sample, _)| p == provider && sample.name == name);
+    let found = samples()
+        .into_iter()
+        .find(|(p, sample, _)| p == provider && sample.name == name);
     found.unwrap_or_else(|| panic!("{provider} has a sample {name}"))
 }
 
@@ -188,7 +226,12 @@ fn a_wrong_secret_is_a_mismatch() {
         }
         let source = Source::of(&provider, &other);
         let raw = delivery(&sample, &signed, sample.body.clone());
-        assert_eq!(source.verify(&raw, signed.at).expect_err("refused"), VerifyError::Mismatch, "{}", sample.place);
+        assert_eq!(
+            source.verify(&raw, signed.at).expect_err("refused"),
+            VerifyError::Mismatch,
+            "{}",
+            sample.place
+        );
     }
 }
 
@@ -200,15 +243,30 @@ fn a_recorded_delivery_grows_stale_where_its_time_is_signed_and_bounded() {
         let raw = delivery(&sample, &signed, sample.body.clone());
         let proof = source.verify(&raw, signed.at).expect("accepted as recorded");
         let definition = &source.provider.definition;
-        let rule = definition.signature[proof.alternative].timestamp.as_ref().or(definition.timestamp.as_ref());
+        let rule = definition.signature[proof.alternative]
+            .timestamp
+            .as_ref()
+            .or(definition.timestamp.as_ref());
         let later = signed.at + jiff::SignedDuration::from_hours(2);
         let earlier = signed.at - jiff::SignedDuration::from_hours(2);
         if rule.is_some_and(|rule| rule.tolerance.is_some()) {
             bounded.insert(provider.clone());
-            assert!(matches!(source.verify(&raw, later), Err(VerifyError::Stale(_))), "{}", sample.place);
-            assert!(matches!(source.verify(&raw, earlier), Err(VerifyError::Future(_))), "{}", sample.place);
+            assert!(
+                matches!(source.verify(&raw, later), Err(VerifyError::Stale(_))),
+                "{}",
+                sample.place
+            );
+            assert!(
+                matches!(source.verify(&raw, earlier), Err(VerifyError::Future(_))),
+                "{}",
+                sample.place
+            );
         } else if definition.signature[proof.alternative].scheme == Scheme::Jwt {
-            assert!(source.verify(&raw, later).is_err(), "{}: an expired token", sample.place);
+            assert!(
+                source.verify(&raw, later).is_err(),
+                "{}: an expired token",
+                sample.place
+            );
         } else {
             assert!(source.verify(&raw, later).is_ok(), "{}: no age is stated", sample.place);
         }
@@ -253,18 +311,43 @@ fn a_recorded_delivery_is_the_event_it_says_and_meets_its_contract() {
 #[test]
 fn a_genuine_delivery_for_somebody_else_is_foreign() {
     let cases = [
-        ("aws-sns", "Notification", "topic_arns", "arn:aws:sns:eu-central-1:210987654321:other"),
-        ("aws-sns", "SubscriptionConfirmation", "topic_arns", "arn:aws:sns:eu-central-1:999999999999:belts"),
-        ("google-pubsub-push", "message", "audience", "https://hooks.example.com/somebody-else"),
-        ("google-pubsub-push", "message", "service_account", "other@acme-plant.iam.gserviceaccount.com"),
+        (
+            "aws-sns",
+            "Notification",
+            "topic_arns",
+            "arn:aws:sns:eu-central-1:210987654321:other",
+        ),
+        (
+            "aws-sns",
+            "SubscriptionConfirmation",
+            "topic_arns",
+            "arn:aws:sns:eu-central-1:999999999999:belts",
+        ),
+        (
+            "google-pubsub-push",
+            "message",
+            "audience",
+            "https://hooks.example.com/somebody-else",
+        ),
+        (
+            "google-pubsub-push",
+            "message",
+            "service_account",
+            "other@acme-plant.iam.gserviceaccount.com",
+        ),
     ];
     for (provider, name, setting, ours) in cases {
         let (_, sample, mut signed) = named(provider, name);
         let given = serde_json::from_value(serde_json::json!(ours)).expect("a setting");
         signed.settings.insert(setting.to_owned(), given);
         let raw = delivery(&sample, &signed, sample.body.clone());
-        let error = Source::of(provider, &signed).verify(&raw, signed.at).expect_err("refused");
-        assert!(matches!(error, VerifyError::Foreign(_) | VerifyError::Token(_)), "{provider} {setting}: {error}");
+        let error = Source::of(provider, &signed)
+            .verify(&raw, signed.at)
+            .expect_err("refused");
+        assert!(
+            matches!(error, VerifyError::Foreign(_) | VerifyError::Token(_)),
+            "{provider} {setting}: {error}"
+        );
     }
 }
 
@@ -276,7 +359,9 @@ fn what_binds_a_delivery_must_be_configured() {
         ("google-pubsub-push", "service_account"),
         ("whatsapp-cloud", "verify_token"),
     ] {
-        let errors = Catalogue::built_in().provider(provider, &BTreeMap::new()).expect_err("refused");
+        let errors = Catalogue::built_in()
+            .provider(provider, &BTreeMap::new())
+            .expect_err("refused");
         let said = errors.iter().map(ToString::to_string).collect::<String>();
         assert!(said.contains(&format!("`{setting}`")), "{said}");
     }
@@ -291,5 +376,9 @@ fn githubs_published_test_values_hold() {
     signed.headers.insert("X-Hub-Signature-256".into(), signature.into());
     sample.body = b"Hello, World!".to_vec();
     let source = Source::of("github", &signed);
-    assert!(source.verify(&delivery(&sample, &signed, sample.body.clone()), signed.at).is_ok());
+    assert!(
+        source
+            .verify(&delivery(&sample, &signed, sample.body.clone()), signed.at)
+            .is_ok()
+    );
 }

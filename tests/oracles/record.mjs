@@ -5,9 +5,7 @@
 //   node tests/oracles/record.mjs github     only these
 //
 // Keys of test deliveries are made here; of key pairs only the public half is kept.
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { signByFormula } from "./formulas.mjs";
@@ -139,20 +137,6 @@ const providers = {
   token: ({ body }) => ({ event: body.type, headers: json, formula: "bearer" }),
 };
 
-/** A key and its certificate, in place of a platform's. */
-function selfSigned() {
-  const folder = mkdtempSync(join(tmpdir(), "oracles-"));
-  try {
-    const [key, certificate] = ["key.pem", "certificate.pem"].map((name) => join(folder, name));
-    const subject = "/CN=sns.amazonaws.com/O=test key of hooksluice";
-    const options = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500", "-subj", subject];
-    execFileSync("openssl", [...options, "-keyout", key, "-out", certificate], { stdio: "ignore" });
-    return { private_key: readFileSync(key, "utf8"), certificate: readFileSync(certificate, "utf8") };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
 const text = (value) => (value.includes("\n") ? `'''\n${value}'''` : JSON.stringify(value));
 const table = (name, members) => {
   const lines = Object.entries(members).map(([key, value]) => {
@@ -169,7 +153,6 @@ async function record(provider, file) {
   const bytes = readFileSync(path);
   const body = file.endsWith(".json") ? JSON.parse(bytes) : {};
   const known = { secret, settings: {}, ...providers[provider]({ name, file, body }) };
-  const keys = known.certificate ? selfSigned() : {};
   const request = {
     provider: known.kit ?? known.formula,
     secret: known.secret,
@@ -179,12 +162,11 @@ async function record(provider, file) {
     body: bytes.toString("base64"),
     timestamp,
     ...known.settings,
-    ...keys,
   };
   const signed = known.kit ? await sign(request) : signByFormula(request);
   if (known.kit && signed.body !== request.body) writeFileSync(path, Buffer.from(signed.body, "base64"));
   const own = Object.fromEntries(Object.entries(signed.headers).filter(([header]) => !(header in known.headers)));
-  const served = signed.keys ?? (known.certificate ? { [known.certificate]: keys.certificate } : {});
+  const served = signed.keys ?? (known.certificate ? { [known.certificate]: signed.certificate } : {});
 
   let sheet = `event = ${text(known.event)}\nbody = ${text(file)}\n`;
   sheet += table("request.headers", known.headers);

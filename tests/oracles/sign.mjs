@@ -2,13 +2,18 @@
 // formula and must be accepted by the kit before it is printed.
 //
 // Reads one JSON object a line:
-//   { provider, secret?, private_key?, certificate?, url?, body (base64), headers?, timestamp (unix), id? }
+//   { provider, secret?, url?, body (base64), headers?, timestamp (unix), id? }
 // and prints one a line:
 //   { headers, body (base64), url, secret?, certificate? }
-// `secret` is what a source of that provider is configured with: for a key pair, the public key.
+// `secret` is what a source of that provider is configured with. Key pairs are made here, once a run: `secret` is then
+// the public key.
+import { execFileSync } from "node:child_process";
 import { createHmac, createPublicKey, generateKeyPairSync, sign as signWith } from "node:crypto";
 import { EventEmitter } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import https from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parse } from "node:querystring";
 import { createInterface } from "node:readline";
 import { kit } from "./kits.mjs";
@@ -19,9 +24,31 @@ function accepted(verdict, who) {
   if (!verdict) throw new Error(`${who} does not accept what was signed by its vendor's formula`);
 }
 
-function keyPair(request, kind, options) {
-  const pem = request.private_key ?? generateKeyPairSync(kind, options).privateKey.export({ type: "pkcs8", format: "pem" });
-  return { private: pem, public: createPublicKey(pem) };
+const made = new Map();
+/** One key pair of a kind for the whole run. */
+function keyPair(kind, options) {
+  if (!made.has(kind)) {
+    const { privateKey } = generateKeyPairSync(kind, options);
+    made.set(kind, { private: privateKey, public: createPublicKey(privateKey) });
+  }
+  return made.get(kind);
+}
+
+/** A key and its certificate, in place of SNS's: one for the whole run. */
+function certificate() {
+  if (!made.has("certificate")) {
+    const folder = mkdtempSync(join(tmpdir(), "oracles-"));
+    try {
+      const [key, pem] = ["key.pem", "certificate.pem"].map((name) => join(folder, name));
+      const subject = "/CN=sns.amazonaws.com/O=test key of hooksluice";
+      const options = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500", "-subj", subject];
+      execFileSync("openssl", [...options, "-keyout", key, "-out", pem], { stdio: "ignore" });
+      made.set("certificate", { private: readFileSync(key, "utf8"), pem: readFileSync(pem, "utf8") });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+  return made.get("certificate");
 }
 
 async function standard(module, request) {
@@ -126,7 +153,7 @@ const signers = {
 
   async sendgrid(request) {
     const { EventWebhook } = await kit("@sendgrid/eventwebhook");
-    const keys = keyPair(request, "ec", { namedCurve: "prime256v1" });
+    const keys = keyPair("ec", { namedCurve: "prime256v1" });
     const content = Buffer.concat([Buffer.from(String(request.timestamp)), request.bytes]);
     const signature = signWith("sha256", content, keys.private).toString("base64");
     const secret = keys.public.export({ type: "spki", format: "der" }).toString("base64");
@@ -142,7 +169,7 @@ const signers = {
 
   async discord(request) {
     const { verifyKey } = await kit("discord-interactions");
-    const keys = keyPair(request, "ed25519");
+    const keys = keyPair("ed25519");
     const timestamp = String(request.timestamp);
     const signature = signWith(null, Buffer.concat([Buffer.from(timestamp), request.bytes]), keys.private).toString("hex");
     // The last 32 bytes of an Ed25519 SPKI are the key itself, which is what Discord shows.
@@ -151,22 +178,23 @@ const signers = {
     return { headers: { "X-Signature-Ed25519": signature, "X-Signature-Timestamp": timestamp }, secret };
   },
 
-  /** `certificate` must be of `private_key`. The message is signed anew and keeps its order and its other members. */
+  /** The message is signed anew and keeps its order and its other members. */
   async "aws-sns"(request) {
     const MessageValidator = await kit("sns-validator");
     const message = JSON.parse(request.text);
+    const key = certificate();
     const confirmation = message.Type !== "Notification";
     const fields = confirmation
       ? ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
       : ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"];
     const content = fields.filter((name) => name in message).map((name) => `${name}\n${message[name]}\n`).join("");
     const hash = message.SignatureVersion === "1" ? "sha1" : "sha256";
-    message.Signature = signWith(hash, Buffer.from(content), request.private_key).toString("base64");
-    serveCertificate(request.certificate);
+    message.Signature = signWith(hash, Buffer.from(content), key.private).toString("base64");
+    serveCertificate(key.pem);
     await new Promise((resolve, reject) => {
       new MessageValidator().validate({ ...message }, (error) => (error ? reject(error) : resolve()));
     });
-    return { headers: {}, body: Buffer.from(`${JSON.stringify(message, null, 2)}`).toString("base64") };
+    return { headers: {}, body: Buffer.from(JSON.stringify(message, null, 2)).toString("base64"), certificate: key.pem };
   },
 };
 // GitLab's signing token is Standard Webhooks as it stands.

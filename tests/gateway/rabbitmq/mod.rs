@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 
 use crate::support::destination_contract::{self, Stored};
 use crate::support::events::{Sample, fresh};
+use crate::support::proxy::Link;
 use crate::support::{brokers, until_up};
 
 fn parsed(value: Value) -> Settings {
@@ -179,9 +180,16 @@ async fn a_return_fails_its_own_publish_and_no_other() {
     broker
         .queue(&queue, &exchange, "com.github.push", FieldTable::default())
         .await;
-    let rabbitmq = open(plain(&exchange));
+    let (proxy, url) = faults::through_a_proxy().await;
+    let mut settings = plain(&exchange);
+    settings["url"] = url.into();
+    let rabbitmq = open(settings);
     let main = rabbitmq.main();
     until_up(&main).await;
+    main.publish(Sample::new("warm", "{}").event()).await.expect("a receipt");
+    assert_eq!(broker.read(&queue, 1).await.len(), 1);
+    // All arrive at the broker in one go: it then returns first and confirms many at once.
+    proxy.set(Link::Frozen);
     let prefix = fresh("mixed");
     // Runs of either kind, of several lengths.
     let is_routable = |n: usize| (n / 3 + n % 5) % 2 == 0;
@@ -197,6 +205,8 @@ async fn a_return_fails_its_own_publish_and_no_other() {
             .event();
         main.publish(event)
     });
+    let publishes: Vec<_> = publishes.collect();
+    proxy.set(Link::Open);
     let outcomes = join_all(publishes).await;
     for (n, outcome) in outcomes.iter().enumerate() {
         match outcome {

@@ -5,6 +5,7 @@ pub mod destination_contract;
 pub mod events;
 pub mod gateway;
 pub mod http;
+pub mod oracle;
 pub mod proxy;
 pub mod sign;
 
