@@ -15,7 +15,9 @@ pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -28,17 +30,18 @@ use crate::destination::journal;
 use crate::provider::Catalogue;
 use crate::{duplicates, keys};
 use crate::secret::Secret;
+use crate::telemetry::logs;
 
 /// All settings, as they are written.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub ingress: Ingress,
     pub admin: Admin,
-    /// `None` when it is switched off (`journal: off`).
+    pub log: logs::Settings,
+    /// `None` when there is no `journal:`, or `journal: off`: nothing is kept on a disk that nobody said would last.
     pub journal: Option<journal::Settings>,
     pub outbound: keys::Settings,
     pub duplicates: duplicates::Settings,
-    pub log: crate::telemetry::logs::Settings,
     pub schemas: Schemas,
     pub destinations: BTreeMap<String, Destination>,
     pub sources: BTreeMap<String, Source>,
@@ -60,6 +63,8 @@ pub struct Loaded {
     pub catalogue: Catalogue,
     /// In the order of their names.
     pub sources: Vec<LoadedSource>,
+    /// The ingress's certificate and key, when it serves TLS.
+    pub certified: Option<Arc<CertifiedKey>>,
     /// Opens the admin listener.
     pub admin_token: Option<Secret>,
     /// Files and folders whose change asks for a reload.
@@ -126,7 +131,7 @@ fn read(
     };
     problems.extend(tree.unknown_keys(&SECTIONS));
     let journal = match tree.take("journal") {
-        Some(Value::Bool(false)) => None,
+        None | Some(Value::Bool(false)) => None,
         Some(Value::String(off)) if off == "off" => None,
         value => Some(section(&mut tree, "journal", value, problems)),
     };
@@ -134,9 +139,9 @@ fn read(
         journal,
         ingress: taken(&mut tree, "ingress", problems),
         admin: taken(&mut tree, "admin", problems),
+        log: taken(&mut tree, "log", problems),
         outbound: taken(&mut tree, "outbound", problems),
         duplicates: taken(&mut tree, "duplicates", problems),
-        log: taken(&mut tree, "log", problems),
         schemas: taken(&mut tree, "schemas", problems),
         destinations: named(&mut tree, "destinations", problems),
         sources: named(&mut tree, "sources", problems),
@@ -215,11 +220,11 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
     if let Some(url) = &config.ingress.public_url {
         check::public_url("ingress.public_url", url, problems);
     }
-    if let Some(tls) = &config.ingress.tls
-        && let Err(found) = tls::load(tls, "ingress.tls")
-    {
-        problems.extend(found);
-    }
+    let certified = config.ingress.tls.as_ref().and_then(|tls| {
+        tls::load(tls, "ingress.tls")
+            .map_err(|found| problems.extend(found))
+            .ok()
+    });
     if config.ingress.listen == config.admin.listen && config.ingress.listen.port() != 0 {
         problems.push(Problem::new(
             "admin.listen",
@@ -277,6 +282,7 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
         config,
         catalogue,
         sources,
+        certified,
         admin_token,
         watched,
     }

@@ -338,8 +338,9 @@ pub struct Signature {
     pub when: Vec<Condition>,
     #[serde(default)]
     pub algorithm: Option<HashName>,
+    /// Default: hex, and text for tokens.
     #[serde(default)]
-    pub encoding: Encoding,
+    pub encoding: Option<Encoding>,
     /// How one header holds several signatures.
     #[serde(default)]
     pub list: Option<ListForm>,

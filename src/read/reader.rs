@@ -15,6 +15,22 @@ use crate::provider::{Definition, Settings};
 use crate::verify::{Coverage, VerifiedDelivery};
 
 /// A definition's reading rules, compiled.
+///
+/// It reads nothing but what was verified, and that cannot be claimed from outside:
+///
+/// ```compile_fail
+/// use hooksluice::{read::{Parts, Reader}, verify::{Coverage, Proof, VerifiedDelivery}, delivery::RawDelivery};
+/// fn believe<'d>(reader: &Reader, raw: &'d RawDelivery, proof: Proof, proved: VerifiedDelivery<'d>) -> Parts<'d> {
+///     reader.read(VerifiedDelivery { raw, proof }, &Coverage::default())
+/// }
+/// ```
+///
+/// ```
+/// use hooksluice::{read::{Parts, Reader}, verify::{Coverage, Proof, VerifiedDelivery}, delivery::RawDelivery};
+/// fn believe<'d>(reader: &Reader, raw: &'d RawDelivery, proof: Proof, proved: VerifiedDelivery<'d>) -> Parts<'d> {
+///     reader.read(proved, &Coverage::default())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Reader {
     format: BodyFormat,
