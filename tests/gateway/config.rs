@@ -221,7 +221,7 @@ sources:
             "ingress.tls.certificate: cannot read `/no/such.crt`",
             "ingress.tls.key: cannot read secret file `/no/such.key`",
             "schemas.paths: cannot read `/no/such/folder`",
-            "destinations.s.kafka.topic: `{sauce}` is no placeholder; did you mean `source`?",
+            "destinations.s.kafka.topic: `{sauce}`: no placeholder is called `{sauce}`; did you mean `{source}`?",
             "sources.a.provider: unknown provider `githb`; did you mean `github`?",
             "sources.a.secrets[0]: environment variable `HOOKSLUICE_TEST_NOT_SET` is not set",
             "sources.a.destination: unknown destination `steam`",

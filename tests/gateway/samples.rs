@@ -37,7 +37,7 @@ impl Source {
                 .remember(&target, body.as_bytes(), signed.at)
                 .expect("usable keys");
         }
-        let verifier = Verifier::compile(&provider.definition, &secrets, &provider.settings, &Arc::new(keyring));
+        let verifier = Verifier::compile(&provider.definition, &secrets, &provider.settings, &Arc::new(keyring), None);
         Self {
             name: name.to_owned(),
             verifier: verifier.unwrap_or_else(|problems| panic!("{name}: {problems:#?}")),
