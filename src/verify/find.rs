@@ -22,7 +22,7 @@ pub(crate) struct Finder {
     pub(crate) optional: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Header(HeaderName),
     Query(Box<str>),
