@@ -1,5 +1,5 @@
 //! The binary: everything is in the library.
 
 fn main() -> std::process::ExitCode {
-    hooksluice::cli::run()
+    hooksluice::cli::run(std::env::args_os())
 }

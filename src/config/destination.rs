@@ -45,12 +45,17 @@ pub struct Quarantine {
 impl Quarantine {
     #[cfg(feature = "kafka")]
     pub fn kafka(&self) -> kafka::Quarantine {
-        kafka::Quarantine { topic: self.topic.clone() }
+        kafka::Quarantine {
+            topic: self.topic.clone(),
+        }
     }
 
     #[cfg(feature = "rabbitmq")]
     pub fn rabbitmq(&self) -> rabbitmq::Quarantine {
-        rabbitmq::Quarantine { exchange: self.exchange.clone(), routing_key: self.routing_key.clone() }
+        rabbitmq::Quarantine {
+            exchange: self.exchange.clone(),
+            routing_key: self.routing_key.clone(),
+        }
     }
 }
 
@@ -85,7 +90,11 @@ impl Destination {
             .collect();
         if kinds != 1 {
             let message = if kinds == 0 { "has no kind" } else { "has two kinds" };
-            problems.push(Problem::new(place, message, "give exactly one of `kafka` and `rabbitmq`"));
+            problems.push(Problem::new(
+                place,
+                message,
+                "give exactly one of `kafka` and `rabbitmq`",
+            ));
         }
         if self.quarantine.journal && !journal {
             problems.push(Problem::new(

@@ -28,20 +28,20 @@ pub use self::source::{LoadedSource, Source};
 use self::tree::Tree;
 use crate::destination::journal;
 use crate::provider::Catalogue;
-use crate::{duplicates, keys};
 use crate::secret::Secret;
 use crate::telemetry::logs;
+use crate::{duplicates, keys};
 
 /// All settings, as they are written.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub ingress: Ingress,
     pub admin: Admin,
-    pub log: logs::Settings,
     /// `None` when there is no `journal:`, or `journal: off`: nothing is kept on a disk that nobody said would last.
     pub journal: Option<journal::Settings>,
     pub outbound: keys::Settings,
     pub duplicates: duplicates::Settings,
+    pub log: logs::Settings,
     pub schemas: Schemas,
     pub destinations: BTreeMap<String, Destination>,
     pub sources: BTreeMap<String, Source>,
@@ -93,17 +93,40 @@ pub fn load_with(
     path: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded, Vec<Problem>> {
+    let (loaded, problems) = inspect(path, environment);
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+/// What could be loaded, and every problem with the rest, so that `check` can look further into what is good.
+/// To be served only if there is no problem.
+pub fn inspect(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> (Loaded, Vec<Problem>) {
     let mut problems = Vec::new();
     let config = read(path, environment, &mut problems);
     // Go on with what could be read: a mistyped key should not hide a missing secret.
     let mut loaded = resolve(config, &mut problems);
     loaded.watched.extend(path.map(Path::to_path_buf));
-    if problems.is_empty() {
-        return Ok(loaded);
-    }
     let mut seen = BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.clone()));
-    Err(problems)
+    (loaded, problems)
+}
+
+/// The settings alone, without looking up or reading what they name: for commands that need neither sources nor secrets.
+pub fn settings(
+    path: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let config = read(path, environment, &mut problems);
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// Finds and reads what one source names: an operator's shell may lack the secrets of the others.
+pub fn load_only(mut config: Config, source: &str) -> Result<Loaded, Vec<Problem>> {
+    config.sources.retain(|name, _| name == source);
+    let mut problems = Vec::new();
+    let loaded = resolve(config, &mut problems);
+    problems.retain(|problem| problem.place.starts_with("sources.") || problem.place.starts_with("schemas."));
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
 }
 
 /// Reads the layers; what cannot be read is a problem, and stands at its default.
@@ -139,9 +162,9 @@ fn read(
         journal,
         ingress: taken(&mut tree, "ingress", problems),
         admin: taken(&mut tree, "admin", problems),
-        log: taken(&mut tree, "log", problems),
         outbound: taken(&mut tree, "outbound", problems),
         duplicates: taken(&mut tree, "duplicates", problems),
+        log: taken(&mut tree, "log", problems),
         schemas: taken(&mut tree, "schemas", problems),
         destinations: named(&mut tree, "destinations", problems),
         sources: named(&mut tree, "sources", problems),

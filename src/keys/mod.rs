@@ -15,10 +15,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::clock::Timestamp;
 
 mod client;
+mod private;
 mod public;
 mod target;
 
 pub use client::{FetchError, Settings};
+pub use private::{PrivateKey, PrivateKeyError};
 pub use public::{Algorithm, Certificate, KeyError, KeyKind, KeySet, PublicKey};
 pub use target::{Hosts, Target, TargetError};
 
@@ -93,12 +95,7 @@ impl Keyring {
 
     /// The key set at `target`. A set without `kid` is fetched again, at most once a minute; whether it then has
     /// the key is for the caller to see.
-    pub async fn key_set(
-        &self,
-        target: &Target,
-        kid: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Arc<KeySet>, FetchError> {
+    pub async fn key_set(&self, target: &Target, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, FetchError> {
         let lacks = |keys: &Keys| matches!(keys, Keys::Set(set) if !set.has(kid));
         match self.keys(target, Kind::Set, now, lacks).await? {
             Keys::Set(set) => Ok(set),
@@ -117,7 +114,11 @@ impl Keyring {
 
     /// Takes in what `target` is known to serve, as if it had been fetched at `now`: recorded deliveries bring their keys.
     pub fn remember(&self, target: &Target, body: &[u8], now: Timestamp) -> Result<(), FetchError> {
-        let kind = if body.trim_ascii_start().starts_with(b"{") { Kind::Set } else { Kind::Certificate };
+        let kind = if body.trim_ascii_start().starts_with(b"{") {
+            Kind::Set
+        } else {
+            Kind::Certificate
+        };
         let fetched = Fetched {
             body: body.to_vec(),
             max_age: None,
@@ -252,7 +253,11 @@ async fn refresh(
     let fetched = fetcher.get(&target).await;
     let keys = fetched.and_then(|fetched| {
         let fresh = Fresh {
-            refresh_at: now + fetched.max_age.unwrap_or(*REFRESH.end()).clamp(*REFRESH.start(), *REFRESH.end()),
+            refresh_at: now
+                + fetched
+                    .max_age
+                    .unwrap_or(*REFRESH.end())
+                    .clamp(*REFRESH.start(), *REFRESH.end()),
             expires_at: now + USABLE,
         };
         Ok((parse(kind, &fetched, &target)?, fresh))

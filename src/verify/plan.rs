@@ -53,7 +53,10 @@ pub(crate) enum KeySource {
     Secrets,
     Pinned(Vec<String>),
     KeySet(Target),
-    Certificate { url: Finder, hosts: Hosts },
+    Certificate {
+        url: Finder,
+        hosts: Hosts,
+    },
     /// Scheme `none`.
     Nothing,
 }
@@ -83,6 +86,15 @@ impl Plan {
         matches!(self.keys, KeySource::Secrets)
     }
 
+    /// What it is signed with, where that is a private key. `None`: a shared secret.
+    pub fn private_algorithms(&self) -> Option<Vec<Algorithm>> {
+        match &self.method {
+            Method::Public(algorithm) => Some(vec![*algorithm]),
+            Method::Jwt(rules) => Some(rules.public_algorithms()).filter(|algorithms| !algorithms.is_empty()),
+            _ => None,
+        }
+    }
+
     pub fn compile(
         index: usize,
         definition: &Definition,
@@ -96,7 +108,12 @@ impl Plan {
         let from = Finder::compile(&from, Allowed::default(), settings, pointers, &mut problems.at("from"));
         let mut when = Vec::new();
         for condition in &rule.when {
-            when.extend(Condition::compile(condition, settings, pointers, &mut problems.at("when")));
+            when.extend(Condition::compile(
+                condition,
+                settings,
+                pointers,
+                &mut problems.at("when"),
+            ));
         }
         let content = Content::compile(&rule.content, settings, pointers, &mut problems.at("content"));
         let time = rule.timestamp.as_ref().or(definition.timestamp.as_ref());
@@ -157,11 +174,16 @@ impl Plan {
             wrong.push("content has the part `timestamp`, but no timestamp is given".into());
         }
         if !matches!(self.method, Method::Jwt(_))
-            && self.time.as_ref().is_some_and(|time| matches!(time.from.place(), Place::Claim(_)))
+            && self
+                .time
+                .as_ref()
+                .is_some_and(|time| matches!(time.from.place(), Place::Claim(_)))
         {
             wrong.push("only a token has claims to take a timestamp from".into());
         }
-        if self.either_port && !(matches!(self.method, Method::Hmac(_) | Method::Hash(_)) && self.content.uses(Word::Url)) {
+        if self.either_port
+            && !(matches!(self.method, Method::Hmac(_) | Method::Hash(_)) && self.content.uses(Word::Url))
+        {
             wrong.push("either_port is for an hmac or a hash over the part `url`".into());
         }
         let ok = wrong.is_empty();
@@ -212,7 +234,13 @@ impl Plan {
             let timestamp = self.time.as_ref().and_then(|time| time.from.header());
             let digests = self.digests.iter().filter_map(|digest| digest.find.header());
             let conditions = self.when.iter().filter_map(|condition| condition.wanted().0.header());
-            let own = self.from.header().into_iter().chain(timestamp).chain(digests).chain(conditions);
+            let own = self
+                .from
+                .header()
+                .into_iter()
+                .chain(timestamp)
+                .chain(digests)
+                .chain(conditions);
             for header in coverage.headers.iter().chain(own) {
                 if !coverage.publish.contains(header) && !is_credential(header, definition) {
                     coverage.publish.push(header.clone());
@@ -227,7 +255,11 @@ impl Plan {
 fn is_credential(header: &HeaderName, definition: &Definition) -> bool {
     let is_token = |rule: &Signature| {
         matches!(rule.scheme, Scheme::Token | Scheme::Basic)
-            && rule.from.header.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(header.as_str()))
+            && rule
+                .from
+                .header
+                .as_deref()
+                .is_some_and(|name| name.eq_ignore_ascii_case(header.as_str()))
     };
     ["authorization", "proxy-authorization", "cookie"].contains(&header.as_str())
         || definition.signature.iter().any(is_token)
@@ -304,19 +336,20 @@ impl KeySource {
         let keys = &rule.keys;
         let form = rule.secret.as_ref().unwrap_or(&definition.secret);
         let hosts = || Hosts::new(&keys.hosts, keys.path_suffix.as_deref());
-        let public = matches!(rule.scheme, Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::Jwt);
+        let public = matches!(
+            rule.scheme,
+            Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::Jwt
+        );
         Some(match (keys.pinned.is_empty(), &keys.jwks, &keys.certificate) {
             _ if rule.scheme == Scheme::None => Self::Nothing,
             (true, None, None) if form.none => return problems.none("there is no secret, and no other key is named"),
             (true, None, None) => Self::Secrets,
             _ if !public => return problems.none("only schemes with public keys take keys from elsewhere"),
             (false, None, None) => Self::Pinned(keys.pinned.clone()),
-            (true, Some(url), None) if rule.scheme == Scheme::Jwt => {
-                match hosts().check(url) {
-                    Ok(target) => Self::KeySet(target),
-                    Err(error) => return problems.none(format!("jwks: {error}; list its host under `hosts`")),
-                }
-            }
+            (true, Some(url), None) if rule.scheme == Scheme::Jwt => match hosts().check(url) {
+                Ok(target) => Self::KeySet(target),
+                Err(error) => return problems.none(format!("jwks: {error}; list its host under `hosts`")),
+            },
             (true, None, Some(find)) if rule.scheme != Scheme::Jwt => Self::Certificate {
                 url: Finder::compile(find, Allowed::default(), settings, pointers, problems)?,
                 hosts: hosts(),

@@ -76,7 +76,7 @@ fn the_kafka_consumers_verify_what_the_gateway_published() {
     for mode in ["binary", "structured"] {
         let topic = format!("consumers-{mode}-{}", std::process::id());
         let gateway = gateway(&format!(
-            "destinations: {{ there: {{ kafka: {{ bootstrap_servers: \"{brokers}\", topic: {topic}, mode: {mode} }} }} }}"
+            "destinations: {{ there: {{ kafka: {{ bootstrap_servers: \"{brokers}\", topic: {topic}, mode: {mode}, declare: true }} }} }}"
         ));
         deliver(&gateway);
         let options = ["--bootstrap-servers", &brokers, "--group", &topic, "--max", "2", "--idle", "60"];

@@ -53,6 +53,7 @@ pub(super) struct Writer {
     /// Bytes written to the log since its last checkpoint.
     logged: u64,
     more_to_expire: bool,
+    expired_at: Instant,
     reopen: Option<(Instant, Duration)>,
     _lock: Lock,
 }
@@ -90,6 +91,7 @@ impl Writer {
             receipted,
             logged: 0,
             more_to_expire: true,
+            expired_at: Instant::now(),
             reopen: None,
             _lock: lock,
         };
@@ -122,7 +124,6 @@ impl Writer {
                 break;
             }
         }
-        self.report(|status| status.state = State::Closed);
         if let Some(connection) = self.connection.take()
             && let Err((_, error)) = connection.close()
         {
@@ -318,7 +319,8 @@ impl Writer {
         if self.logged > CHECKPOINT_BYTES || (idle && self.logged > 0) {
             self.checkpoint("PASSIVE");
         }
-        if idle || retention::is_due(&self.totals, &self.settings) {
+        // By age also under a load that leaves no idle moment.
+        if idle || self.expired_at.elapsed() >= TICK || retention::is_due(&self.totals, &self.settings) {
             self.expire();
         }
         if idle {
@@ -350,6 +352,7 @@ impl Writer {
     fn expire(&mut self) {
         let settings = &self.settings;
         let now = crate::clock::now().as_millisecond();
+        self.expired_at = Instant::now();
         let mut done = (Usage::default(), false);
         let result = in_transaction(&self.connection, &mut self.totals, |connection, totals| {
             done = retention::step(connection, totals, settings, now)?;
@@ -482,6 +485,13 @@ impl Writer {
         status.spool = self.totals.spool;
         status.quarantine = self.totals.quarantine;
         change(&mut status);
+    }
+}
+
+/// Also when the thread ends in a panic: a journal without a writer takes nothing.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.report(|status| status.state = State::Closed);
     }
 }
 
