@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -42,62 +43,54 @@ struct JournalSide {
 struct Broker {
     /// Of the settings and the credentials as they were read.
     fingerprint: [u8; 32],
-    client: Client,
+    client: Box<dyn Client>,
     target: Target,
 }
 
-#[derive(Debug)]
-enum Client {
-    #[cfg(feature = "kafka")]
-    Kafka(Kafka),
-    #[cfg(feature = "rabbitmq")]
-    RabbitMq(RabbitMq),
+/// One connection to a broker, with its two destinations.
+trait Client: std::fmt::Debug + Send + Sync {
+    fn main(&self) -> Arc<dyn Destination>;
+    fn quarantine(&self) -> Arc<dyn Destination>;
+    fn close(&self, deadline: Duration) -> BoxFuture<'_, ()>;
 }
 
-impl Client {
-    fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Self, Vec<Problem>> {
-        let placed = |found: Vec<String>| -> Vec<Problem> {
-            found.into_iter().map(|message| Problem::new(format!("destinations.{name}"), message, "")).collect()
-        };
-        #[cfg(feature = "kafka")]
-        if let Some(kafka) = &settings.kafka {
-            let opened = Kafka::open(name, kafka, &settings.quarantine.kafka(), runtime.clone());
-            return opened.map(Self::Kafka).map_err(placed);
+macro_rules! client {
+    ($kind:ty) => {
+        impl Client for $kind {
+            fn main(&self) -> Arc<dyn Destination> {
+                Self::main(self)
+            }
+            fn quarantine(&self) -> Arc<dyn Destination> {
+                Self::quarantine(self)
+            }
+            fn close(&self, deadline: Duration) -> BoxFuture<'_, ()> {
+                Box::pin(Self::close(self, deadline))
+            }
         }
-        #[cfg(feature = "rabbitmq")]
-        if let Some(rabbitmq) = &settings.rabbitmq {
-            let opened = RabbitMq::open(name, rabbitmq, &settings.quarantine.rabbitmq(), runtime.clone());
-            return opened.map(Self::RabbitMq).map_err(placed);
-        }
-        Err(placed(vec!["has no kind that this build knows".into()]))
-    }
+    };
+}
 
-    fn main(&self) -> Arc<dyn Destination> {
-        match self {
-            #[cfg(feature = "kafka")]
-            Self::Kafka(kafka) => kafka.main(),
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(rabbitmq) => rabbitmq.main(),
-        }
-    }
+#[cfg(feature = "kafka")]
+client!(Kafka);
+#[cfg(feature = "rabbitmq")]
+client!(RabbitMq);
 
-    fn quarantine(&self) -> Arc<dyn Destination> {
-        match self {
-            #[cfg(feature = "kafka")]
-            Self::Kafka(kafka) => kafka.quarantine(),
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(rabbitmq) => rabbitmq.quarantine(),
-        }
+#[cfg_attr(not(any(feature = "kafka", feature = "rabbitmq")), expect(unused_variables, reason = "no kind is built in"))]
+fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Box<dyn Client>, Vec<Problem>> {
+    let placed = |found: Vec<String>| -> Vec<Problem> {
+        found.into_iter().map(|message| Problem::new(format!("destinations.{name}"), message, "")).collect()
+    };
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &settings.kafka {
+        let opened = Kafka::open(name, kafka, &settings.quarantine.kafka(), runtime.clone());
+        return opened.map(|kafka| Box::new(kafka) as Box<dyn Client>).map_err(placed);
     }
-
-    async fn close(&self, deadline: Duration) {
-        match self {
-            #[cfg(feature = "kafka")]
-            Self::Kafka(kafka) => kafka.close(deadline).await,
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(rabbitmq) => rabbitmq.close(deadline).await,
-        }
+    #[cfg(feature = "rabbitmq")]
+    if let Some(rabbitmq) = &settings.rabbitmq {
+        let opened = RabbitMq::open(name, rabbitmq, &settings.quarantine.rabbitmq(), runtime.clone());
+        return opened.map(|rabbitmq| Box::new(rabbitmq) as Box<dyn Client>).map_err(placed);
     }
+    Err(placed(vec!["has no kind that this build knows".into()]))
 }
 
 impl Destinations {
@@ -128,7 +121,7 @@ impl Destinations {
             if self.brokers.get(name).is_some_and(|broker| broker.fingerprint == fingerprint) {
                 continue;
             }
-            match Client::open(name, settings, &self.runtime) {
+            match open(name, settings, &self.runtime) {
                 Ok(client) => opened.push((name, settings, fingerprint, client)),
                 Err(found) => problems.extend(found),
             }
@@ -201,7 +194,7 @@ impl Broker {
 
 /// Asks the brokers of a configuration, for `check --live`. `feeds` are the sources behind each destination.
 pub async fn probe(name: &str, settings: &Settings, feeds: Vec<Feed>, runtime: Handle) -> Vec<Finding> {
-    match Client::open(name, settings, &runtime) {
+    match open(name, settings, &runtime) {
         Ok(client) => {
             let mut findings = client.main().probe(feeds.clone()).await;
             if !settings.quarantine.journal {
@@ -224,6 +217,7 @@ fn way(outlet: Outlet, metrics: &Metrics) -> Way {
 fn fingerprint(settings: &Settings) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(format!("{settings:?}"));
+    #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
     let mut add = |credential: &crate::secret::Credential| {
         if let Ok(secret) = credential.load() {
             hash.update(secret.expose());

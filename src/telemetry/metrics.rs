@@ -207,11 +207,8 @@ impl SourceMetrics {
         }
     }
 
-    pub fn contract_check(&self, event: &str, version: &str, result: &str) {
-        self.all
-            .contract_checks
-            .with_label_values(&[&self.name, event, version, result])
-            .inc();
+    pub fn contract_check(&self, (event, version): (&str, &str), result: &str) {
+        self.all.contract_checks.with_label_values(&[&self.name, event, version, result]).inc();
     }
 }
 

@@ -19,6 +19,7 @@ use super::jwt::{self, Alg};
 use super::plan::{KeySource, Method, Plan};
 use super::problems::Problems;
 use super::secrets::Key;
+use super::time::SignedTime;
 use super::{Proof, VerifyError};
 
 /// An alternative that is active: its plan, and keys for it.
@@ -142,7 +143,7 @@ impl Alternative {
         };
         self.check_digests(view, &scope)?;
         if let (Method::Jwt(rules), Some(claims)) = (&self.plan.method, &held.claims) {
-            let must_expire = self.plan.digests.is_empty() && self.plan.time.is_none();
+            let must_expire = self.plan.digests.is_empty() && !self.plan.time.as_ref().is_some_and(SignedTime::is_bounded);
             jwt::check_times(claims, must_expire, now)?;
             rules.check(claims)?;
         }
@@ -279,6 +280,7 @@ impl Alternative {
             (Keys::TokenKeySet(target), Alg::Public(algorithm)) => {
                 let set = keyring.key_set(target, token.kid.as_deref(), now).await;
                 let set = set.map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
+                // The set is the platform's newest: `key_set` says otherwise where it could not be had.
                 if !set.has(token.kid.as_deref()) {
                     return Err(VerifyError::Token("its key is not in the platform's key set".into()));
                 }

@@ -189,6 +189,11 @@ impl Content {
         })
     }
 
+    /// The value at `finder`'s place goes in.
+    pub fn finds(&self, finder: &Finder) -> bool {
+        self.finders().any(|found| found.place() == finder.place())
+    }
+
     /// Headers of which the value goes in.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.finders().filter_map(Finder::header)

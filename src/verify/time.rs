@@ -51,6 +51,11 @@ impl SignedTime {
         parse(self.format, text).ok_or(VerifyError::Timestamp)
     }
 
+    /// Too old is refused.
+    pub fn is_bounded(&self) -> bool {
+        self.tolerance.is_some()
+    }
+
     /// Both ways. Only for a time that the signature covers, and after it held: then `Stale` is the truth.
     pub fn judge(&self, signed: Timestamp, now: Timestamp) -> Result<(), VerifyError> {
         let Some(tolerance) = self.tolerance else {
