@@ -273,7 +273,7 @@ fn from_config(what: &What) -> Result<Signer, Failure> {
     let path = what.config.find_here().ok_or_else(|| {
         Failure::usage("no configuration: name one with `--config FILE`, start `hooksluice quickstart`, or give `--secret-env` and `--to`")
     })?;
-    let config = config::settings(Some(&path), std::env::vars())?;
+    let config = config::settings(Some(&path), config::environment())?;
     let name = choose(what, &config, &path.display().to_string())?;
     // Only this source: an operator's shell may lack the secrets of the others.
     let loaded = config::load_only(config, &name)?;
