@@ -10,7 +10,6 @@ mod output;
 mod providers;
 mod quickstart;
 mod serve;
-mod signing;
 mod stored;
 
 use std::ffi::OsString;

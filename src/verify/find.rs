@@ -112,6 +112,9 @@ impl Finder {
             }
             other => return problems.none(format!("`{other}` is not known at this point")),
         };
+        if !find.map.is_empty() {
+            return problems.none("`map` is for what is found in events; here the value itself counts");
+        }
         Some(Self {
             place,
             prefix: find

@@ -79,7 +79,7 @@ sources:
         );
         sent.insert(id, (event, body));
     }
-    // Without auto-creation the first of them may have gone by the spool.
+    // While the topic is created the first of them may go by the spool.
     gateway.wait_for("nothing waits in the spool", |gateway| {
         gateway.metric("hooksluice_spool_events", &[]) == 0.0
     });
