@@ -40,5 +40,6 @@ pub mod pipeline;
 
 pub mod config;
 pub mod http;
+pub mod serve;
 
 pub mod cli;

@@ -6,6 +6,17 @@ use futures_util::future::BoxFuture;
 
 use crate::event::Event;
 
+pub mod journal;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod probe;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+pub mod spool;
+pub mod template;
+
+pub use probe::{Feed, Finding};
+
 /// Where events go. The same contract tests run over every implementation.
 pub trait Destination: Send + Sync + std::fmt::Debug {
     /// Name in config and metrics (`stream`, `stream.quarantine`, `journal`).
@@ -17,6 +28,26 @@ pub trait Destination: Send + Sync + std::fmt::Debug {
 
     /// Which order the event belongs to: topic or exchange and routing key, and partition key.
     fn lane(&self, event: &Event) -> String;
+
+    /// What can be missing or forbidden by itself: topic, or exchange and routing key. It is the lane
+    /// without the partition key, which a lane therefore ends with.
+    fn route(&self, event: &Event) -> String {
+        let mut lane = self.lane(event);
+        if let Some(route) = event.key().and_then(|key| lane.strip_suffix(key)) {
+            lane.truncate(route.len());
+        }
+        lane
+    }
+
+    /// Why the whole destination is known to be down, if it is. Asks nobody: the client says what it saw last.
+    fn down(&self) -> Option<String> {
+        None
+    }
+
+    /// Asks the broker: is it there, are the topics or exchanges of these feeds there, which sizes does it take.
+    fn probe(&self, _feeds: Vec<Feed>) -> BoxFuture<'static, Vec<Finding>> {
+        Box::pin(async { Vec::new() })
+    }
 }
 
 /// The proof that an event is durable, and where. Only a destination makes one.

@@ -68,7 +68,7 @@ pub async fn deliver(request: HttpRequest, payload: Payload, ingress: Data<Ingre
         let account = Account::open(gateway.unknown.clone());
         return turn_away(&ingress, account, &line, &TurnedAway::UnknownSource);
     };
-    line.source = endpoint.source.origin.source.clone();
+    line.source = endpoint.source.origin.source().clone();
     let account = Account::open(endpoint.source.metrics.clone());
     let Some(in_hand) = InHand::take(&ingress.in_flight, gateway.limits.max_in_flight) else {
         return turn_away(&ingress, account, &line, &TurnedAway::Overloaded);
@@ -122,11 +122,14 @@ async fn receive(
     let body = body::read(&mut payload, declared, &limits).await?;
 
     let origin = proxies::origin(request, &gateway.limits.trusted_proxies);
-    let base = endpoint.public_url.as_deref().unwrap_or(&origin.base_url);
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or(request.path(), |target| target.as_str());
+    let mut url = match &endpoint.public_url {
+        Some(url) => url.clone(),
+        None => format!("{}{}", origin.base_url, request.path()),
+    };
+    if let Some(query) = request.uri().query() {
+        url.push('?');
+        url.push_str(query);
+    }
     Ok(RawDelivery {
         method: request.method().clone(),
         path: request.path().to_owned(),

@@ -10,4 +10,5 @@ mod server;
 mod tls;
 
 pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
+pub use admin::Health;
 pub use server::{Server, ServerError};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer, dev};
 use arc_swap::ArcSwap;
+use rustls::sign::CertifiedKey;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::admin::{self, Health};
@@ -61,6 +62,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 impl Server {
     pub fn bind(
         loaded: &Loaded,
+        certified: Option<Arc<CertifiedKey>>,
         gateway: Arc<ArcSwap<Gateway>>,
         metrics: Metrics,
         health: Arc<dyn Health>,
@@ -76,10 +78,8 @@ impl Server {
             draining: draining.clone(),
             recent: recent.clone(),
         });
-        let workers = settings
-            .workers
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
-            .max(1);
+        let settings = &loaded.config.ingress;
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(shared.clone())
@@ -94,7 +94,7 @@ impl Server {
         .disable_signals();
         let listener = listen(settings.listen, "ingress.listen")?;
         let ingress_address = listener.local_addr()?;
-        let certificate = loaded.certified.clone().map(|certified| Arc::new(Certificate::new(certified)));
+        let certificate = certified.map(|certified| Arc::new(Certificate::new(certified)));
         let server = match &certificate {
             Some(certificate) => server.listen_rustls_0_23(listener, tls::server_config(certificate.clone())?)?,
             None => server.listen(listener)?,

@@ -8,7 +8,7 @@ mod source;
 use tokio::time::Instant;
 
 pub use publish::Acknowledgement;
-pub use source::{Route, Source, Target};
+pub use source::{Route, Source, Target, Way};
 
 use crate::contract::{CheckedDelivery, Enforced, Verdict};
 use crate::delivery::RawDelivery;
@@ -105,9 +105,7 @@ pub async fn process(
 /// A handshake that must be confirmed to the platform is answered only after the confirmation.
 async fn confirm(source: &Source, reply: Reply) -> Result<Accepted, Refusal> {
     if let Some(url) = &reply.confirm {
-        source
-            .keyring
-            .confirm(url)
+        source.keyring.confirm(url)
             .await
             .map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
     }

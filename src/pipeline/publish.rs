@@ -5,12 +5,13 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Refusal, Source};
+use super::{Refusal, Source, Way};
+use crate::clock;
 use crate::contract::{CheckedDelivery, CheckedPart};
-use crate::destination::Receipt;
+use crate::destination::{PublishError, Receipt};
 use crate::destination::spool::{Durable, How};
 use crate::duplicates::{Claim, Identity};
-use crate::event::Event;
+use crate::event::{self, Event};
 use crate::telemetry::Outcome;
 
 /// Every event of a delivery is settled: made only here, from the receipts of all of them.
@@ -41,6 +42,7 @@ impl Settled {
                 How::Published => Outcome::Published,
                 How::Journaled => Outcome::Journaled,
                 How::Spooled => Outcome::Spooled,
+                How::Quarantined => Outcome::Quarantined,
             },
         }
     }
@@ -108,22 +110,22 @@ async fn one(
     event: Arc<Event>,
     deadline: Instant,
 ) -> Result<(Arc<Event>, Settled), Refusal> {
-    let Some(outlet) = source.outlet(&event) else {
+    let Some(way) = source.way(&event) else {
         return Ok((event, Settled::Ignored));
     };
     let Some(identity) = identity(source, part, &event) else {
-        let durable = outlet.make_durable(event.clone(), deadline).await?;
+        let durable = durable(way, &event, deadline).await?;
         return Ok((event, Settled::Durable(durable)));
     };
     loop {
-        match source.duplicates.claim(&identity) {
+        match source.duplicates.claim(&identity, clock::now()) {
             Claim::Known => return Ok((event, Settled::Duplicate)),
             Claim::First(ticket) => {
-                let durable = outlet.make_durable(event.clone(), deadline).await?;
-                ticket.durable();
+                let durable = durable(way, &event, deadline).await?;
+                ticket.durable(clock::now());
                 return Ok((event, Settled::Durable(durable)));
             }
-            Claim::InFlight(twin) => match timeout_at(deadline, twin.outcome()).await {
+            Claim::InFlight(twin) => match timeout_at(deadline, twin.durable()).await {
                 Ok(true) => return Ok((event, Settled::Duplicate)),
                 // The first one failed: this one tries itself.
                 Ok(false) => {}
@@ -133,16 +135,22 @@ async fn one(
     }
 }
 
-/// What may suppress a copy of this event. None without an id of the platform's, and none for a
-/// quarantined event: a redelivery after a mended schema must go through.
+async fn durable(way: &Way, event: &Arc<Event>, deadline: Instant) -> Result<Durable, PublishError> {
+    let started = Instant::now();
+    let durable = way.outlet.make_durable(event.clone(), deadline).await?;
+    way.duration.observe(started.elapsed().as_secs_f64());
+    Ok(durable)
+}
+
+/// What may suppress a copy of this event. None for a quarantined event: a redelivery after a mended
+/// schema must go through.
 fn identity(source: &Source, part: &CheckedPart<'_>, event: &Event) -> Option<Identity> {
-    let found = &part.part().found;
-    if event.is_quarantined() || (found.id.is_none() && !source.origin.unique_bodies) {
+    if event.is_quarantined() || !event::identifies(&source.origin, part) {
         return None;
     }
-    let id_alone = source.retry_bytes_differ && found.id_signed;
+    let id_alone = source.retry_bytes_differ && event.is_id_signed();
     Some(Identity {
-        source: source.origin.source.clone(),
+        source: source.origin.source().clone(),
         id: event.id().into(),
         sha256: (!id_alone).then(|| event.body_sha256().into()),
     })

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::Histogram;
+
 use crate::contract::Contracts;
 use crate::destination::spool::Outlet;
 use crate::duplicates::Duplicates;
@@ -45,13 +47,20 @@ pub struct Route {
 /// A destination and its quarantine.
 #[derive(Clone, Debug)]
 pub struct Target {
-    pub main: Arc<Outlet>,
-    pub quarantine: Arc<Outlet>,
+    pub main: Way,
+    pub quarantine: Way,
+}
+
+/// An outlet, and how long publishing through it takes.
+#[derive(Clone, Debug)]
+pub struct Way {
+    pub outlet: Outlet,
+    pub duration: Histogram,
 }
 
 impl Source {
-    /// The outlet for an event; `None` where a route ignores its type.
-    pub(super) fn outlet(&self, event: &Event) -> Option<&Outlet> {
+    /// The way of an event; `None` where a route ignores its type.
+    pub(super) fn way(&self, event: &Event) -> Option<&Way> {
         let route = self
             .routes
             .iter()

@@ -1,8 +1,14 @@
 //! `provider.toml`, as it is written. Each room compiles its own part once, at load.
+//!
+//! A text that is `"$name"`, where `name` is a declared setting, stands for what the source gives for it (the generic
+//! providers take their header names so): [`Definition::from_table`] fills it in before the typed parse. A parameter
+//! that is not given goes away with the key it stands at, and with the tables that it leaves empty.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+
+use super::Settings;
 
 /// One platform.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,6 +54,80 @@ pub struct Definition {
     pub answer: Answer,
 }
 
+impl Definition {
+    /// The definition as one source uses it: its parameters filled in. With default settings, what a listing shows.
+    pub fn from_table(mut table: toml::Table, settings: &Settings) -> Result<Self, toml::de::Error> {
+        let declared = table.get("settings").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+        for (section, value) in table.iter_mut() {
+            if section != "settings" {
+                fill(value, &declared, settings);
+            }
+        }
+        table.try_into()
+    }
+}
+
+/// Fills in parameters; false when `value` is a parameter that nobody gave, or held nothing else.
+fn fill(value: &mut toml::Value, declared: &toml::Table, settings: &Settings) -> bool {
+    use toml::Value;
+    match value {
+        Value::String(text) => {
+            let Some((name, setting)) = text.strip_prefix('$').and_then(|name| declared.get_key_value(name)) else {
+                return true;
+            };
+            let list = setting.get("list").and_then(Value::as_bool) == Some(true);
+            *value = match settings.texts(name) {
+                texts if list && !texts.is_empty() => Value::Array(texts.iter().cloned().map(Value::String).collect()),
+                [text, ..] => Value::String(text.clone()),
+                [] => match setting.get("default") {
+                    Some(default) => default.clone(),
+                    // In a listing nobody has given it yet; a source without it is refused when its settings are checked.
+                    None => return setting.get("required").and_then(Value::as_bool) == Some(true),
+                },
+            };
+            true
+        }
+        Value::Array(items) => {
+            let some = !items.is_empty();
+            items.retain_mut(|item| fill(item, declared, settings));
+            !some || !items.is_empty()
+        }
+        Value::Table(members) => {
+            let some = !members.is_empty();
+            members.retain(|_, member| fill(member, declared, settings));
+            !some || !members.is_empty()
+        }
+        _ => true,
+    }
+}
+
+impl Find {
+    /// No place is named.
+    pub fn is_nowhere(&self) -> bool {
+        self.places().is_empty()
+    }
+
+    /// The places that are named; a usable one names exactly one.
+    pub fn places(&self) -> Vec<(&'static str, &str)> {
+        [
+            ("header", &self.header),
+            ("query", &self.query),
+            ("form", &self.form),
+            ("json", &self.json),
+            ("item", &self.item),
+            ("inner", &self.inner),
+            ("field", &self.field),
+            ("claim", &self.claim),
+            ("setting", &self.setting),
+            ("literal", &self.literal),
+            ("part", &self.part),
+        ]
+        .into_iter()
+        .filter_map(|(place, name)| Some((place, name.as_deref()?)))
+        .collect()
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
@@ -66,8 +146,11 @@ pub struct SecretForm {
     /// Where a user finds it on the platform.
     pub hint: String,
     pub encoding: SecretEncoding,
-    /// Stripped before decoding when present (`whsec_`).
+    /// Stripped before decoding when present (`whsec_`). A secret that carries the prefix of one alternative belongs to
+    /// the alternatives with that prefix and to no others.
     pub prefix: Option<String>,
+    /// A secret without the prefix is not of this form (`whpk_`: a public key must never be taken for an HMAC key).
+    pub prefix_required: bool,
     /// Applied to the decoded bytes to get the key (`sha1`: the key is the SHA-1 of the secret).
     pub derive: Option<HashName>,
     /// No secret of the user's at all: keys are fetched or pinned.
@@ -127,6 +210,8 @@ pub struct Find {
     pub claim: Option<String>,
     pub setting: Option<String>,
     pub literal: Option<String>,
+    /// Only in signed content: a named part (`body`, `url`, …), to give it a transform.
+    pub part: Option<String>,
     /// Must stand in front of the value, and is not part of it.
     pub prefix: Option<String>,
     pub transform: Option<Transform>,
@@ -172,6 +257,8 @@ pub enum Alternative {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampRule {
+    /// Nowhere (a parameter that the source leaves out): the delivery has no timestamp.
+    #[serde(default)]
     pub from: Find,
     #[serde(default)]
     pub format: TimeFormat,
@@ -237,12 +324,15 @@ pub enum Encoding {
 #[serde(deny_unknown_fields)]
 pub struct Signature {
     pub scheme: Scheme,
+    /// What a source calls it to pin it (`signature: token`). Only needed where there are several.
+    #[serde(default)]
+    pub name: Option<String>,
     /// Where the signature is; its presence selects this alternative.
     #[serde(default)]
     pub from: Find,
-    /// Selects this alternative only where another value is as said (SNS `SignatureVersion`).
+    /// Selects this alternative only where other values are as said (SNS `SignatureVersion`). All must hold.
     #[serde(default)]
-    pub when: Option<When>,
+    pub when: Vec<Condition>,
     #[serde(default)]
     pub algorithm: Option<HashName>,
     #[serde(default)]
@@ -270,6 +360,22 @@ pub struct Signature {
     /// ECDSA: `r‖s` instead of DER.
     #[serde(default)]
     pub raw: bool,
+    /// Digests of the body that the signature covers in its place (`bodySHA256` of a signed URL, a claim of a token).
+    #[serde(default)]
+    pub digest: Vec<Digest>,
+    /// The URL is tried as it is, without its port, and with its scheme's standard port (Twilio signs any of them).
+    #[serde(default)]
+    pub either_port: bool,
+}
+
+/// A signed value that must be the body's hash.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Digest {
+    pub find: Find,
+    pub hash: HashName,
+    #[serde(default)]
+    pub encoding: Encoding,
 }
 
 /// `sig sig` (a separator), or `t=1,v1=sig,v1=sig` (a separator and an assignment).
@@ -306,15 +412,9 @@ pub struct Lines {
     pub named_lines: Vec<String>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct When {
-    #[serde(flatten)]
-    pub condition: Condition,
-}
-
 /// A value that must be there, and what it must be.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Condition {
     pub find: Find,
     #[serde(default)]
@@ -334,13 +434,13 @@ pub enum Literal {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keys {
-    /// PEM public keys that the platform publishes once for all customers.
+    /// Public keys (PEM, or base64 of SPKI DER) that the platform publishes once for all customers.
     pub pinned: Vec<String>,
     /// A JSON Web Key Set.
     pub jwks: Option<String>,
     /// The delivery names an X.509 certificate's URL here.
     pub certificate: Option<Find>,
-    /// Hosts from which keys may be fetched; `*` stands for one label.
+    /// Hosts from which keys may be fetched; `*` stands for one label of three characters or more.
     pub hosts: Vec<String>,
     /// Required ending of the path of a URL that a delivery names (`.pem`).
     pub path_suffix: Option<String>,
@@ -392,7 +492,7 @@ pub struct Handshake {
 pub enum Prove {
     /// The delivery's signature, as for any event.
     Signature,
-    /// A verify token of the source's settings.
+    /// A value that the source's settings list: a verify token, an allowed origin, a topic.
     Token,
     /// Nothing but its bounded shape.
     Nothing,

@@ -5,9 +5,11 @@
 
 pub mod catalogue;
 pub mod definition;
+pub mod nearest;
 pub mod sample;
 pub mod settings;
+pub mod template;
 
-pub use catalogue::{Catalogue, CatalogueError};
+pub use catalogue::{Catalogue, CatalogueError, Provider, SchemaText};
 pub use definition::Definition;
 pub use settings::Settings;

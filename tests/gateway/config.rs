@@ -1,1 +1,345 @@
-//! placeholder
+//! What the configuration promises: it loads what it should, and says everything that is wrong with the rest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hooksluice::config::{self, Loaded, Problem};
+
+/// A configuration file in a folder of its own.
+struct Case {
+    folder: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            environment: BTreeMap::new(),
+        }
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("inside the folder")).expect("folders");
+        std::fs::write(&path, text).expect("a written file");
+        path
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    fn load(&self, yaml: &str) -> Result<Loaded, Vec<Problem>> {
+        let path = self.file("hooksluice.yaml", yaml);
+        self.load_file(&path)
+    }
+
+    fn load_file(&self, path: &Path) -> Result<Loaded, Vec<Problem>> {
+        config::load_with(Some(path), self.environment.clone())
+    }
+}
+
+fn loads(yaml: &str) -> Loaded {
+    Case::new()
+        .load(yaml)
+        .unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+fn problems(yaml: &str) -> Vec<Problem> {
+    match Case::new().load(yaml) {
+        Ok(_) => panic!("loaded, and should not: {yaml}"),
+        Err(problems) => problems,
+    }
+}
+
+/// The only problem, as an operator reads it.
+fn problem(yaml: &str) -> String {
+    let problems = problems(yaml);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    problems[0].to_string()
+}
+
+fn assert_says(said: &str, words: &[&str]) {
+    for word in words {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
+}
+
+const LOCAL: &str = "{ provider: github, secrets: [{ value: s3cret }] }";
+
+#[test]
+fn an_empty_file_has_good_defaults() {
+    let loaded = loads("");
+    assert_eq!(loaded.config.ingress.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(loaded.config.admin.listen.to_string(), "127.0.0.1:9090");
+    assert!(loaded.config.journal.is_some());
+    assert!(loaded.sources.is_empty());
+}
+
+#[test]
+fn a_source_gets_what_its_provider_says() {
+    let loaded = loads(&format!("sources: {{ gh: {LOCAL} }}"));
+    let source = &loaded.sources[0];
+    assert_eq!(
+        (&*source.name, source.path.as_str(), &*source.provider),
+        ("gh", "/in/gh", "github")
+    );
+    assert_eq!(source.body_limit.as_u64(), 25 << 20);
+    assert_eq!(source.ack_budget.as_millis(), 1500);
+    assert_eq!(&*source.destination, "journal");
+    assert_eq!(source.answer_status, 200);
+    assert!(source.schemas.iter().any(|schema| schema.event == "push"));
+    assert_eq!(&*source.secrets[0].name, "1");
+}
+
+#[test]
+fn toml_says_the_same_as_yaml() {
+    let case = Case::new();
+    let path = case.file(
+        "hooksluice.toml",
+        "[sources.gh]\nprovider = \"github\"\nsecrets = [{ value = \"x\", name = \"old\" }]\n",
+    );
+    let loaded = case.load_file(&path).expect("it loads");
+    assert_eq!(&*loaded.sources[0].secrets[0].name, "old");
+}
+
+#[test]
+fn keys_with_dots_stay_one_key() {
+    let loaded = loads(
+        "destinations: { s: { kafka: { bootstrap_servers: b:1, topic: t, properties: { compression.type: lz4, linger.ms: 5 } } } }",
+    );
+    let kafka = loaded.config.destinations["s"].kafka.as_ref().expect("kafka");
+    let keys: Vec<_> = kafka.properties.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["compression.type", "linger.ms"]);
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let case = Case::new()
+        .env("HOOKSLUICE__INGRESS__LISTEN", "127.0.0.1:7000")
+        .env("HOOKSLUICE__INGRESS__MAX_IN_FLIGHT", "7")
+        .env("HOOKSLUICE__INGRESS__TRUSTED_PROXIES", "[10.0.0.0/8, 192.0.2.1]")
+        .env("HOOKSLUICE__SOURCES__GH__PATH", "/github")
+        .env("HOOKSLUICE_CONFIG", "not a setting")
+        .env("HOOKSLUICE__ADMIN__LISTEN", "");
+    let loaded = case
+        .load(&format!("ingress: {{ listen: 0.0.0.0:1 }}\nsources: {{ gh: {LOCAL} }}"))
+        .expect("it loads");
+    assert_eq!(loaded.config.ingress.listen.to_string(), "127.0.0.1:7000");
+    assert_eq!(loaded.config.ingress.max_in_flight, 7);
+    assert_eq!(loaded.config.ingress.trusted_proxies.len(), 2);
+    assert_eq!(
+        loaded.config.admin.listen.to_string(),
+        "127.0.0.1:9090",
+        "an empty variable counts as not set"
+    );
+    assert_eq!(loaded.sources[0].path, "/github");
+}
+
+#[test]
+fn a_source_can_come_from_the_environment_alone() {
+    let case = Case::new()
+        .env("HOOKSLUICE__SOURCES__GH__PROVIDER", "github")
+        .env("HOOKSLUICE__SOURCES__GH__SECRETS", "[{ value: abc, name: one }]");
+    let loaded = config::load_with(None, case.environment.clone()).expect("it loads");
+    assert_eq!(loaded.sources[0].secrets[0].secret.expose(), b"abc");
+}
+
+#[test]
+fn a_password_of_digits_from_the_environment_stays_as_it_is() {
+    let case = Case::new().env("HOOKSLUICE__ADMIN__TOKEN", "0012300");
+    let loaded = case.load("").expect("it loads");
+    assert_eq!(loaded.admin_token.expect("a token").expose(), b"0012300");
+}
+
+#[test]
+fn an_unknown_variable_is_named() {
+    let case = Case::new().env("HOOKSLUICE__INGRESS__LISTN", "x");
+    let problems = case.load("").expect_err("a typing error");
+    assert_says(
+        &problems[0].to_string(),
+        &["ingress.listn", "HOOKSLUICE__INGRESS__LISTN", "`listen`"],
+    );
+}
+
+#[test]
+fn every_unknown_key_is_named_with_its_place_and_the_nearest() {
+    let problems = problems(
+        "ingres: {}\ningress: { listn: x, max_in_flihgt: 3 }\nsources: { gh: { provider: github, secrts: [], secrets: [{ value: x, nam: y }] } }",
+    );
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let all = said.join("\n");
+    assert_says(&all, &["ingres: unknown key; did you mean `ingress`?"]);
+    assert_says(
+        &all,
+        &[
+            "ingress.listn: unknown key; did you mean `listen`?",
+            "ingress.max_in_flihgt: unknown key; did you mean `max_in_flight`?",
+        ],
+    );
+    assert_says(
+        &all,
+        &[
+            "sources.gh.secrts: unknown key; did you mean `secrets`?",
+            "sources.gh.secrets[0].nam: unknown key; did you mean `name`?",
+        ],
+    );
+}
+
+#[test]
+fn problems_of_every_kind_are_found_at_once() {
+    let problems = problems(
+        "ingress: { public_url: 'ftp://x', tls: { certificate: /no/such.crt, key: /no/such.key } }
+schemas: { paths: [/no/such/folder] }
+destinations: { s: { kafka: { bootstrap_servers: b, topic: '{sauce}' } } }
+sources:
+  a: { provider: githb, secrets: [{ env: HOOKSLUICE_TEST_NOT_SET }], destination: steam, path: /x }
+  b: { provider: github, secrets: [{ file: /no/such/secret }], path: /x, routes: [{ types: [com.gitlab.push], ignore: true }, { types: [com.github.push] }] }
+",
+    );
+    let all = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert_says(
+        &all,
+        &[
+            "ingress.public_url: `ftp://x`",
+            "ingress.tls.certificate: cannot read `/no/such.crt`",
+            "ingress.tls.key: cannot read secret file `/no/such.key`",
+            "schemas.paths: cannot read `/no/such/folder`",
+            "destinations.s.kafka.topic: `{sauce}` is no placeholder; did you mean `source`?",
+            "sources.a.provider: unknown provider `githb`; did you mean `github`?",
+            "sources.a.secrets[0]: environment variable `HOOKSLUICE_TEST_NOT_SET` is not set",
+            "sources.a.destination: unknown destination `steam`",
+            "sources.b.path: `/x` is the path of `sources.a` too",
+            "sources.b.secrets[0]: cannot read secret file `/no/such/secret`",
+            "sources.b.routes[0].types: `com.gitlab.push` matches no event of this source",
+            "sources.b.routes[1]: leads nowhere",
+        ],
+    );
+    assert_eq!(problems.len(), 12, "{all}");
+}
+
+#[test]
+fn an_unknown_destination_names_the_nearest() {
+    let said = problem(
+        "destinations: { stream: { kafka: { bootstrap_servers: b, topic: t } } }\nsources: { gh: { provider: github, secrets: [{ value: x }], destination: steam } }",
+    );
+    assert_says(&said, &["sources.gh.destination", "did you mean `stream`?", "journal"]);
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    let said = problem("sources: { gh: { provider: github, secrets: hunter2 } }");
+    assert!(!said.contains("hunter2"), "{said}");
+    assert_says(&said, &["sources.gh.secrets", "expected a sequence"]);
+}
+
+#[test]
+fn a_source_without_a_secret_does_not_start() {
+    assert_says(
+        &problem("sources: { gh: { provider: github } }"),
+        &["sources.gh.secrets", "signs with a secret"],
+    );
+}
+
+#[test]
+fn two_secrets_of_one_name_are_refused() {
+    let said =
+        problem("sources: { gh: { provider: github, secrets: [{ name: a, value: x }, { name: a, value: y }] } }");
+    assert_says(&said, &["sources.gh.secrets[1]", "`a`"]);
+}
+
+#[test]
+fn with_the_journal_off_a_source_needs_a_destination() {
+    let said = problem(&format!("journal: off\nsources: {{ gh: {LOCAL} }}"));
+    assert_says(&said, &["sources.gh.destination", "journal", "off"]);
+}
+
+#[test]
+fn names_and_paths_are_checked() {
+    for (yaml, word) in [
+        (format!("sources: {{ GitHub: {LOCAL} }}"), "`GitHub` is not a name"),
+        (format!("sources: {{ unknown: {LOCAL} }}"), "taken in metrics"),
+        (
+            "destinations: { journal: { kafka: { bootstrap_servers: b, topic: t } } }".into(),
+            "taken by the journal",
+        ),
+        (
+            "sources: { gh: { provider: github, path: in/x, secrets: [{ value: x }] } }".into(),
+            "`in/x` is not a path",
+        ),
+        (
+            "sources: { gh: { provider: github, path: /a/../b, secrets: [{ value: x }] } }".into(),
+            "is not a path",
+        ),
+        ("destinations: { s: {} }".into(), "has no kind"),
+        (
+            "sources: { gh: { provider: github, signature: ed25519, secrets: [{ value: x }] } }".into(),
+            "has no signature `ed25519`",
+        ),
+        (
+            "sources: { gh: { provider: github, answer: { status: 302 }, secrets: [{ value: x }] } }".into(),
+            "not a status of success",
+        ),
+        (
+            "sources: { gh: { provider: github, batch: splt, secrets: [{ value: x }] } }".into(),
+            "did you mean `split`?",
+        ),
+        ("ingress: { ack_budget: 5 }".into(), "ingress.ack_budget"),
+        ("ingress: { listen: here }".into(), "ingress.listen"),
+        ("sources: [a]".into(), "not a table"),
+    ] {
+        assert_says(&problem(&yaml), &[word]);
+    }
+}
+
+#[test]
+fn an_unreadable_or_broken_file_is_named() {
+    let case = Case::new();
+    let said = case
+        .load_file(&case.folder.path().join("none.yaml"))
+        .expect_err("no file")[0]
+        .to_string();
+    assert_says(&said, &["none.yaml", "cannot read the configuration file"]);
+    let said = case.load("a: [").expect_err("no YAML")[0].to_string();
+    assert_says(&said, &["hooksluice.yaml"]);
+    let said = case.load_file(&case.file("x.ini", "")).expect_err("no format")[0].to_string();
+    assert_says(&said, &["x.ini", ".yaml"]);
+}
+
+#[test]
+fn a_route_takes_whole_types_or_what_is_below() {
+    let route = |pattern: &str| hooksluice::config::source::Route {
+        types: vec![pattern.into()],
+        destination: None,
+        ignore: true,
+    };
+    assert!(route("com.github.push").matches("com.github.push"));
+    assert!(!route("com.github.push").matches("com.github.pushed"));
+    assert!(route("com.github.star.*").matches("com.github.star.created"));
+    assert!(!route("com.github.star.*").matches("com.github.star"));
+    assert!(!route("com.github.star.*").matches("com.github.stars.created"));
+}
+
+#[test]
+fn a_certificate_must_belong_to_its_key() {
+    // Without one there is nothing to compare; that the two are compared is shown by rustls itself.
+    let case = Case::new();
+    let certificate = case.file("tls.crt", "no PEM");
+    let key = case.file("tls.key", "no PEM either");
+    let yaml = format!(
+        "ingress: {{ tls: {{ certificate: '{}', key: '{}' }} }}",
+        certificate.display(),
+        key.display()
+    );
+    let problems = case.load(&yaml).expect_err("bad TLS files");
+    let all = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert_says(
+        &all,
+        &[
+            "ingress.tls.certificate: no certificate in",
+            "ingress.tls.key: no private key",
+        ],
+    );
+}

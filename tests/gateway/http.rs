@@ -139,83 +139,62 @@ fn a_client_that_hangs_up_changes_nothing_about_what_is_published() {
     assert_eq!(gateway.journal().len() as f64, taken);
 }
 
+/// A sender that signs the URL it called; a wrong idea of that URL is a wrong signature.
+const SIGNS_THE_URL: &str = "{ provider: hmac, secrets: [{ value: s3cret }], settings: { content: [url, body] }";
+
+fn signed_for(url: &str) -> String {
+    hex::encode(sign::hmac_sha256(b"s3cret", &[url.as_bytes(), b"{}"]))
+}
+
 #[test]
 fn only_a_listed_proxy_says_which_url_was_called() {
     let yaml = |proxies: &str| {
         format!(
             "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s, trusted_proxies: [{proxies}] }}
 sources:
-  github: {{ provider: github, secrets: [{{ value: s3cret }}] }}
+  custom: {SIGNS_THE_URL} }}
 "
         )
     };
-    let forwarded = [(
-        "forwarded",
-        "for=192.0.2.9;proto=https;host=hooks.example.com, for=127.0.0.2",
-    )];
+    let forwarded = [("forwarded", "for=192.0.2.9;proto=https;host=hooks.example.com, for=127.0.0.2")];
     let legacy = [
         ("x-forwarded-for", "198.51.100.7, 192.0.2.9, 127.0.0.3"),
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "hooks.example.com"),
     ];
+    let behind_proxy = signed_for("https://hooks.example.com/in/custom?a=1");
     for headers in [&forwarded[..], &legacy[..]] {
-        for (proxies, expected) in [
-            ("127.0.0.0/8", Some("https://hooks.example.com/in/github?a=1")),
-            ("10.0.0.0/8", None),
-        ] {
+        for (proxies, listed) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
             let gateway = Gateway::start(&yaml(proxies));
-            let mut all: Vec<(String, String)> = github(b"{}", "d-1");
-            all.extend(
-                headers
-                    .iter()
-                    .map(|(name, value)| (name.to_string(), value.to_string())),
-            );
-            let all: Vec<(&str, &str)> = all
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect();
-            assert_eq!(gateway.post("/in/github?a=1", &all, b"{}").status, 200);
-            let url = gateway.journal()[0].attributes["httpurl"]
-                .as_str()
-                .expect("a URL")
-                .to_owned();
-            match expected {
-                Some(expected) => assert_eq!(url, expected),
-                None => assert_eq!(url, format!("{}/in/github?a=1", gateway.ingress)),
-            }
+            let direct = signed_for(&gateway.url("/in/custom?a=1"));
+            let send = |signature: &str| {
+                let mut all = headers.to_vec();
+                all.push(("x-signature", signature));
+                gateway.post("/in/custom?a=1", &all, b"{}").status
+            };
+            assert_eq!(send(&behind_proxy), if listed { 200 } else { 401 });
+            assert_eq!(send(&direct), if listed { 401 } else { 200 });
+            let url = gateway.journal()[0].attributes["httpurl"].clone();
+            assert_eq!(url.as_str().is_some_and(|url| url.starts_with("https://hooks")), listed, "{url}");
         }
     }
 }
 
 #[test]
 fn the_public_url_of_a_source_wins_over_that_of_the_ingress() {
-    let gateway = Gateway::start(
-        "ingress: { listen: 127.0.0.1:0, drain_delay: 0s, public_url: \"https://hooks.example.com\" }
+    let gateway = Gateway::start(&format!(
+        "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s, public_url: \"https://hooks.example.com\" }}
 sources:
-  github: { provider: github, secrets: [{ value: s3cret }] }
-  moved: { provider: github, public_url: \"https://other.example.com/base/in/moved\", secrets: [{ value: s3cret }] }
-",
-    );
-    for path in ["/in/github", "/in/moved"] {
-        let headers = github(b"{}", path);
-        let headers: Vec<(&str, &str)> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        assert_eq!(gateway.post(path, &headers, b"{}").status, 200);
+  custom: {SIGNS_THE_URL} }}
+  moved: {SIGNS_THE_URL}, public_url: \"https://other.example.com/base/moved\" }}
+"
+    ));
+    for (path, url) in [
+        ("/in/custom", "https://hooks.example.com/in/custom"),
+        ("/in/moved?x=%20y", "https://other.example.com/base/moved?x=%20y"),
+    ] {
+        assert_eq!(gateway.post(path, &[("x-signature", &signed_for(url))], b"{}").status, 200, "{url}");
     }
-    let urls: Vec<String> = gateway
-        .journal()
-        .iter()
-        .map(|row| row.attributes["httpurl"].as_str().expect("a URL").to_owned())
-        .collect();
-    assert_eq!(
-        urls,
-        [
-            "https://hooks.example.com/in/github",
-            "https://other.example.com/base/in/moved"
-        ]
-    );
 }
 
 #[test]

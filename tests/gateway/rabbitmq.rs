@@ -1,1 +1,209 @@
-//! placeholder
+//! The RabbitMQ destination, on a real broker.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hooksluice::destination::PublishError;
+use hooksluice::destination::rabbitmq::{Quarantine, RabbitMq, Settings};
+use lapin::options::{BasicAckOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use crate::support::destination_contract::{self, Stored};
+use crate::support::events::{Sample, fresh};
+use crate::support::{brokers, eventually, until_up};
+
+fn settings(value: Value) -> Settings {
+    serde_json::from_value(value).expect("settings")
+}
+
+fn open(value: Value) -> RabbitMq {
+    RabbitMq::open("queue", &settings(value), &Quarantine::default(), Handle::current()).expect("it opens")
+}
+
+fn plain(exchange: &str) -> Value {
+    json!({ "url": brokers::rabbitmq(), "exchange": exchange, "routing_key": "{type}", "declare": true })
+}
+
+/// A client of the test's own.
+struct Broker {
+    _connection: Connection,
+    channel: Channel,
+}
+
+impl Broker {
+    async fn new() -> Self {
+        let connection = Connection::connect(&brokers::rabbitmq(), ConnectionProperties::default())
+            .await
+            .expect("connected");
+        let channel = connection.create_channel().await.expect("a channel");
+        Self {
+            _connection: connection,
+            channel,
+        }
+    }
+
+    async fn exchange(&self, name: &str) {
+        let options = lapin::options::ExchangeDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        self.channel
+            .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())
+            .await
+            .expect("declared");
+    }
+
+    async fn queue(&self, name: &str, exchange: &str, routing_key: &str, arguments: FieldTable) {
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        self.channel
+            .queue_declare(name.into(), durable, arguments)
+            .await
+            .expect("declared");
+        self.channel
+            .queue_bind(
+                name.into(),
+                exchange.into(),
+                routing_key.into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .expect("bound");
+    }
+
+    async fn read(&self, queue: &str, count: usize) -> Vec<Stored> {
+        let mut stored = Vec::new();
+        while let Some(message) = self
+            .channel
+            .basic_get(queue.into(), BasicGetOptions::default())
+            .await
+            .expect("an answer")
+        {
+            let properties = &message.delivery.properties;
+            assert_eq!(*properties.delivery_mode(), Some(2), "persistent");
+            let mut attributes = BTreeMap::new();
+            for (name, value) in properties.headers().as_ref().expect("headers").inner() {
+                let name = name
+                    .as_str()
+                    .strip_prefix("cloudEvents:")
+                    .expect("a CloudEvents attribute");
+                let value = value.as_long_string().expect("text").to_string();
+                attributes.insert(name.to_owned(), value);
+            }
+            let content_type = properties.content_type().as_ref().expect("a content type");
+            attributes.insert("datacontenttype".into(), content_type.to_string());
+            let id = properties.message_id().as_ref().expect("a message id").to_string();
+            assert_eq!(Some(&id), attributes.get("id"));
+            stored.push(Stored {
+                key: attributes.get("partitionkey").cloned(),
+                attributes,
+                data: message.delivery.data.clone(),
+            });
+            message
+                .delivery
+                .ack(BasicAckOptions::default())
+                .await
+                .expect("acknowledged");
+            if stored.len() == count {
+                break;
+            }
+        }
+        stored
+    }
+}
+
+/// An exchange with a queue that takes everything.
+async fn exchange_with_queue() -> (Broker, String, String) {
+    let broker = Broker::new().await;
+    let exchange = fresh("exchange");
+    let queue = fresh("queue");
+    broker.exchange(&exchange).await;
+    broker.queue(&queue, &exchange, "#", FieldTable::default()).await;
+    (broker, exchange, queue)
+}
+
+fn read_of<'a>(broker: &'a Broker, queue: &'a str) -> impl FnMut(usize) -> Vec<Stored> + 'a {
+    move |count| tokio::task::block_in_place(|| Handle::current().block_on(broker.read(queue, count)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_bytes_attributes_key_and_order() {
+    let (broker, exchange, queue) = exchange_with_queue().await;
+    let rabbitmq = open(plain(&exchange));
+    let main = rabbitmq.main();
+    until_up(&main).await;
+    let mut read = read_of(&broker, &queue);
+    destination_contract::keeps_bytes_attributes_and_key(&main, &mut read).await;
+    destination_contract::keeps_the_order_of_each_key(&main, &mut read).await;
+    destination_contract::receipts_each_of_a_thousand_once(&main, &mut read).await;
+    rabbitmq.close(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_fails_its_own_publish_and_no_other() {
+    let (broker, exchange, queue) = exchange_with_queue().await;
+    // Only this type has a queue.
+    broker
+        .channel
+        .queue_unbind(
+            queue.as_str().into(),
+            exchange.as_str().into(),
+            "#".into(),
+            FieldTable::default(),
+        )
+        .await
+        .expect("unbound");
+    broker
+        .queue(&queue, &exchange, "com.github.push", FieldTable::default())
+        .await;
+    let rabbitmq = open(plain(&exchange));
+    let main = rabbitmq.main();
+    until_up(&main).await;
+    let prefix = fresh("mixed");
+    // Runs of either kind, of several lengths.
+    let is_routable = |n: usize| (n / 3 + n % 5) % 2 == 0;
+    let publishes = (0..600).map(|n| {
+        let kind = if is_routable(n) {
+            "com.github.push"
+        } else {
+            "com.github.nobody"
+        };
+        let event = Sample::new(&format!("{prefix}-{n}"), "{}")
+            .key(&format!("{}", n % 9))
+            .with("type", kind)
+            .event();
+        main.publish(event)
+    });
+    let outcomes = join_all(publishes).await;
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Ok(_) => assert!(is_routable(n), "{n} has no queue and got a receipt"),
+            Err(PublishError::LaneDown(reason)) => {
+                assert!(!is_routable(n), "{n} has a queue and was said to be returned");
+                assert!(reason.contains("NO_ROUTE"), "{reason}");
+            }
+            Err(other) => panic!("{n}: {other}"),
+        }
+    }
+    let mut stored: Vec<String> = broker
+        .read(&queue, 600)
+        .await
+        .iter()
+        .map(|stored| stored.id().to_owned())
+        .collect();
+    let mut wanted: Vec<String> = (0..600)
+        .filter(|n| is_routable(*n))
+        .map(|n| format!("{prefix}-{n}"))
+        .collect();
+    stored.sort();
+    wanted.sort();
+    assert_eq!(stored, wanted);
+    rabbitmq.close(Duration::from_secs(5)).await;
+}

@@ -1,15 +1,35 @@
-//! What tests share: a gateway as a user runs it, and a plain HTTP client.
+//! What tests share: a gateway as a user runs it, a plain HTTP client, brokers, and events.
 
+pub mod brokers;
+pub mod destination_contract;
+pub mod events;
 pub mod gateway;
 pub mod http;
 pub mod sign;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 pub use gateway::Gateway;
 pub use http::{Reply, get, post, request};
+use hooksluice::destination::Destination;
 
 /// What `scripts/test` provides. Missing, it is a failure with its remedy, never a skip.
 pub fn needed(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set; run `scripts/test`, or `scripts/brokers start` and `eval \"$(scripts/brokers env)\"`")
     })
+}
+
+/// Asks again until the answer is yes; a minute without one is a failure.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !ask().await {
+        assert!(Instant::now() < patience, "{what}: not within a minute");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub async fn until_up(destination: &Arc<dyn Destination>) {
+    eventually("the destination is up", || async { destination.down().is_none() }).await;
 }

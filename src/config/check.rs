@@ -1,0 +1,117 @@
+//! Checks of single settings, shared by sources and listeners.
+
+use super::Config;
+use super::destination::JOURNAL;
+use super::problem::Problem;
+use super::source::Route;
+use crate::provider::nearest::did_you_mean;
+
+/// Names are metric labels, parts of paths and of environment variables (which come in lower case).
+pub(super) fn name(place: &str, name: &str, problems: &mut Vec<Problem>) {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    let starts = name
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if !starts || name.len() > 63 || !name.bytes().all(good) {
+        problems.push(Problem::new(
+            place,
+            format!("`{name}` is not a name"),
+            "use up to 63 lower-case letters, digits, `-` and `_`, a letter or digit first",
+        ));
+    }
+}
+
+pub(super) fn path(place: &str, path: &str, problems: &mut Vec<Problem>) {
+    let segments_good = path
+        .split('/')
+        .skip(1)
+        .all(|segment| !matches!(segment, "" | "." | ".."));
+    let visible = path.bytes().all(|b| b.is_ascii_graphic() && !b"?#%{}\\".contains(&b));
+    if !path.starts_with('/') || path == "/" || !segments_good || !visible || path.len() > 1024 {
+        problems.push(Problem::new(
+            place,
+            format!("`{path}` is not a path"),
+            "begin with `/`, no empty, `.` or `..` segments, no `?`, `#`, `%` or braces",
+        ));
+    }
+}
+
+pub(super) fn public_url(place: &str, url: &str, problems: &mut Vec<Problem>) {
+    let good = url.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("https" | "http"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
+    });
+    if !good || url.contains('#') {
+        problems.push(Problem::new(
+            place,
+            format!("`{url}` is not a URL that a platform can call"),
+            "write it as `https://hooks.example.com`, without query or fragment",
+        ));
+    }
+}
+
+pub(super) fn destination(place: &str, name: &str, config: &Config, problems: &mut Vec<Problem>) {
+    if name == JOURNAL {
+        if config.journal.is_none() {
+            problems.push(Problem::new(
+                place,
+                "events would go to the journal, which is off",
+                "name a destination, or switch the journal on",
+            ));
+        }
+    } else if !config.destinations.contains_key(name) {
+        let known = || config.destinations.keys().map(String::as_str).chain([JOURNAL]);
+        problems.push(Problem::new(
+            place,
+            format!("unknown destination `{name}`{}", did_you_mean(name, known())),
+            format!("configured are: {}", known().collect::<Vec<_>>().join(", ")),
+        ));
+    }
+}
+
+pub(super) fn route(place: &str, route: &Route, domain: &str, config: &Config, problems: &mut Vec<Problem>) {
+    if route.types.is_empty() {
+        problems.push(Problem::new(
+            format!("{place}.types"),
+            "is empty",
+            "name at least one event type",
+        ));
+    }
+    for pattern in &route.types {
+        type_pattern(&format!("{place}.types"), pattern, domain, problems);
+    }
+    match (&route.destination, route.ignore) {
+        (Some(name), false) => destination(&format!("{place}.destination"), name, config, problems),
+        (None, true) => {}
+        (Some(_), true) => problems.push(Problem::new(
+            place,
+            "both `destination` and `ignore`",
+            "give one of them",
+        )),
+        (None, false) => problems.push(Problem::new(
+            place,
+            "leads nowhere",
+            "give `destination: NAME` or `ignore: true`",
+        )),
+    }
+}
+
+/// An event type with its domain, or everything below one.
+pub(super) fn type_pattern(place: &str, pattern: &str, domain: &str, problems: &mut Vec<Problem>) {
+    let stem = pattern.strip_suffix(".*").unwrap_or(pattern);
+    if pattern.is_empty() || stem.contains('*') {
+        problems.push(Problem::new(
+            place,
+            format!("`{pattern}` is not a pattern of types"),
+            "write a whole type, or end it in `.*`",
+        ));
+    } else if !domain.is_empty() && stem != domain && !stem.starts_with(&format!("{domain}.")) {
+        problems.push(Problem::new(
+            place,
+            format!("`{pattern}` matches no event of this source"),
+            format!("its types begin with `{domain}.`"),
+        ));
+    }
+}

@@ -1,0 +1,364 @@
+//! `sources:` by name, as they are written, and as they are loaded: provider looked up, secrets read, settings checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::destination::JOURNAL;
+use super::problem::Problem;
+use super::{Config, check};
+use crate::contract::{Policy, SchemaFile};
+use crate::provider::definition::{Scheme, Signature};
+use crate::provider::nearest::did_you_mean;
+use crate::provider::settings::Given;
+use crate::provider::{Catalogue, CatalogueError, Definition, Settings};
+use crate::secret::{NamedSecret, SecretEntry};
+use crate::units::{ByteSize, HumanDuration};
+
+/// One source, as it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Name of a provider in the catalogue. Required.
+    pub provider: String,
+    /// Path of the endpoint. Default `/in/<name>`.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Active secrets, `{ name, env | file | value }` each; any of them may have signed.
+    #[serde(default)]
+    pub secrets: Vec<SecretEntry>,
+    /// What the provider needs besides secrets (`hooksluice providers NAME` lists it).
+    #[serde(default)]
+    pub settings: BTreeMap<String, Given>,
+    /// Accept only this of the provider's ways to sign, named as events name it (`token`, `hmac-sha256`).
+    /// Default: the strongest that a delivery carries.
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// Name of a destination. Default: the journal.
+    #[serde(default)]
+    pub destination: Option<String>,
+    /// What happens to events that break their contract.
+    #[serde(default)]
+    pub contract: Policy,
+    /// Other ways for some event types; the first that matches counts.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// Publish the sender's bytes (`raw`), or a form as JSON (`json`). Default `raw`.
+    #[serde(default)]
+    pub payload: Payload,
+    /// Publish each element of a batch (`split`), or the signed body unsplit (`whole`). Default `split`.
+    #[serde(default)]
+    pub batch: BatchMode,
+    /// The URL that the platform calls, whole, in place of `ingress.public_url` and the path.
+    #[serde(default)]
+    pub public_url: Option<String>,
+    /// Largest body. Default: the provider's, else `ingress.body_limit`.
+    #[serde(default)]
+    pub body_limit: Option<ByteSize>,
+    /// What the sender hears when its delivery is durable.
+    #[serde(default)]
+    pub answer: AnswerStatus,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Payload {
+    #[default]
+    Raw,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchMode {
+    #[default]
+    Split,
+    Whole,
+}
+
+/// `answer:` of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnswerStatus {
+    /// 200, 202 or 204. Default: the provider's, else 200.
+    pub status: Option<u16>,
+}
+
+/// `routes:` of a source: one way for some event types.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Event types with their domain; a trailing `.*` stands for everything below.
+    pub types: Vec<String>,
+    /// Where they go.
+    #[serde(default)]
+    pub destination: Option<String>,
+    /// Acknowledge and count them, publish nothing.
+    #[serde(default)]
+    pub ignore: bool,
+}
+
+impl Route {
+    /// Whether an event of this type (with its domain) goes this way.
+    pub fn matches(&self, kind: &str) -> bool {
+        self.types.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => kind.len() > prefix.len() && kind.starts_with(prefix),
+            None => kind == pattern,
+        })
+    }
+}
+
+/// One source, loaded: everything that the rooms compile from.
+#[derive(Clone, Debug)]
+pub struct LoadedSource {
+    pub name: Arc<str>,
+    pub path: String,
+    pub provider: Arc<str>,
+    /// With the source's settings worked in, and only the pinned signature where one is pinned.
+    pub definition: Definition,
+    pub settings: Settings,
+    pub secrets: Vec<NamedSecret>,
+    pub schemas: Vec<SchemaFile>,
+    pub contract: Policy,
+    pub destination: Arc<str>,
+    pub routes: Vec<Route>,
+    pub payload: Payload,
+    pub batch: BatchMode,
+    /// The URL that the platform calls, where that is configured.
+    pub public_url: Option<String>,
+    pub body_limit: ByteSize,
+    /// From the complete body to the answer.
+    pub ack_budget: Duration,
+    /// What the sender hears when its delivery is durable.
+    pub answer_status: u16,
+}
+
+impl Source {
+    pub fn path(&self, name: &str) -> String {
+        self.path.clone().unwrap_or_else(|| format!("/in/{name}"))
+    }
+
+    /// Files that this source is read from.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let secrets = self.secrets.iter().filter_map(SecretEntry::from_file);
+        secrets
+            .chain(self.settings.values().flat_map(Given::files))
+            .map(PathBuf::from)
+    }
+
+    /// Looks up and reads what the source names. Every problem at once.
+    pub(super) fn load(
+        &self,
+        name: &str,
+        config: &Config,
+        catalogue: &Catalogue,
+    ) -> Result<LoadedSource, Vec<Problem>> {
+        let place = format!("sources.{name}");
+        let at = |key: &str| format!("{place}.{key}");
+        let mut problems = Vec::new();
+
+        check::path(&at("path"), &self.path(name), &mut problems);
+        if let Some(url) = &self.public_url {
+            check::public_url(&at("public_url"), url, &mut problems);
+        }
+        let destination = self.destination.as_deref().unwrap_or(JOURNAL);
+        check::destination(&at("destination"), destination, config, &mut problems);
+        let secrets = self.load_secrets(&at("secrets"), &mut problems);
+
+        let provider = match catalogue.provider(&self.provider, &self.settings) {
+            Ok(provider) => Some(provider),
+            Err(errors) => {
+                problems.extend(errors.into_iter().map(|error| match error {
+                    CatalogueError::Settings(message) => Problem::new(at("settings"), message, ""),
+                    other => Problem::new(at("provider"), other.to_string(), ""),
+                }));
+                None
+            }
+        };
+        let schemas = catalogue.schemas(&self.provider).unwrap_or_else(|errors| {
+            problems.extend(
+                errors
+                    .into_iter()
+                    .map(|error| Problem::new(at("provider"), error.to_string(), "")),
+            );
+            Vec::new()
+        });
+        let domain = provider
+            .as_ref()
+            .map_or("", |provider| provider.definition.domain.as_str());
+        for (index, route) in self.routes.iter().enumerate() {
+            check::route(
+                &format!("{place}.routes[{index}]"),
+                route,
+                domain,
+                config,
+                &mut problems,
+            );
+        }
+        for pattern in self.contract.types.keys() {
+            check::type_pattern(&at("contract.types"), pattern, domain, &mut problems);
+        }
+        if !matches!(self.answer.status, None | Some(200 | 202 | 204)) {
+            problems.push(Problem::new(
+                at("answer.status"),
+                "is not a status of success",
+                "give 200, 202 or 204",
+            ));
+        }
+        let Some(provider) = provider else { return Err(problems) };
+        let mut definition = provider.definition;
+        if let Some(pin) = &self.signature {
+            pin_signature(&mut definition, pin, &at("signature"), &mut problems);
+        }
+        if self.secrets.is_empty() && needs_secret(&definition) {
+            let hint = match definition.secret.hint.as_str() {
+                "" => String::new(),
+                hint => format!(" ({hint})"),
+            };
+            problems.push(Problem::new(
+                at("secrets"),
+                format!("`{}` signs with a secret, and the source has none", self.provider),
+                format!("add `secrets: [{{ env: VARIABLE }}]`{hint}"),
+            ));
+        }
+        let body_limit = match (self.body_limit, definition.body.limit.as_deref().map(str::parse)) {
+            (Some(limit), _) => limit,
+            (None, Some(Ok(limit))) => limit,
+            (None, Some(Err(error))) => {
+                problems.push(definition_problem(&at("provider"), "body.limit", &error));
+                config.ingress.body_limit
+            }
+            (None, None) => config.ingress.body_limit,
+        };
+        let deadline = definition
+            .answer
+            .deadline
+            .as_deref()
+            .map(str::parse::<HumanDuration>)
+            .transpose();
+        let deadline = deadline.unwrap_or_else(|error| {
+            problems.push(definition_problem(&at("provider"), "answer.deadline", &error));
+            None
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(LoadedSource {
+            name: name.into(),
+            path: self.path(name),
+            provider: self.provider.as_str().into(),
+            settings: provider.settings,
+            secrets,
+            schemas: schemas
+                .into_iter()
+                .map(|s| SchemaFile {
+                    event: s.event,
+                    version: s.version,
+                    text: s.text,
+                    place: s.place,
+                })
+                .collect(),
+            contract: self.contract.clone(),
+            destination: destination.into(),
+            routes: self.routes.clone(),
+            payload: self.payload,
+            batch: self.batch,
+            public_url: self.public_url.clone().or_else(|| {
+                let base = config.ingress.public_url.as_deref()?.trim_end_matches('/');
+                Some(format!("{base}{}", self.path(name)))
+            }),
+            body_limit,
+            ack_budget: ack_budget(config.ingress.ack_budget.get(), deadline.map(HumanDuration::get)),
+            answer_status: self.answer.status.or(definition.answer.status).unwrap_or(200),
+            definition,
+        })
+    }
+
+    fn load_secrets(&self, place: &str, problems: &mut Vec<Problem>) -> Vec<NamedSecret> {
+        let mut names = BTreeSet::new();
+        let mut secrets = Vec::with_capacity(self.secrets.len());
+        for (index, entry) in self.secrets.iter().enumerate() {
+            let place = format!("{place}[{index}]");
+            match entry.load(index + 1) {
+                Ok(secret) => {
+                    if !names.insert(secret.name.clone()) {
+                        let message = format!("a second secret is named `{}`", secret.name);
+                        problems.push(Problem::new(
+                            place,
+                            message,
+                            "give each a name of its own: metrics and events tell them apart by it",
+                        ));
+                    }
+                    secrets.push(secret);
+                }
+                Err(error) => problems.push(Problem::new(place, error.to_string(), "")),
+            }
+        }
+        secrets
+    }
+}
+
+/// The smaller of the setting and 80 % of what the platform waits.
+fn ack_budget(setting: Duration, deadline: Option<Duration>) -> Duration {
+    deadline.map_or(setting, |deadline| setting.min(deadline * 4 / 5))
+}
+
+fn definition_problem(place: &str, key: &str, error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(
+        place,
+        format!("provider.toml: `{key}`: {error}"),
+        "mend the provider's file",
+    )
+}
+
+/// Whether the strongest way to sign, or any other, is keyed by a secret of the user's.
+fn needs_secret(definition: &Definition) -> bool {
+    let keyed = |signature: &Signature| {
+        let form = signature.secret.as_ref().unwrap_or(&definition.secret);
+        let fetched =
+            !signature.keys.pinned.is_empty() || signature.keys.jwks.is_some() || signature.keys.certificate.is_some();
+        !form.none && !fetched && signature.scheme != Scheme::None
+    };
+    definition.signature.iter().all(keyed)
+}
+
+/// What a signature alternative is called: `hmac-sha256`, `ed25519`, `token`.
+pub fn signature_name(signature: &Signature) -> String {
+    let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let scheme = match signature.scheme {
+        Scheme::RsaPss => "rsa-pss".to_owned(),
+        scheme => text(&scheme),
+    };
+    match signature.algorithm {
+        Some(algorithm) => format!("{scheme}-{}", text(&algorithm)),
+        None => scheme,
+    }
+}
+
+fn pin_signature(definition: &mut Definition, pin: &str, place: &str, problems: &mut Vec<Problem>) {
+    let names: Vec<String> = definition.signature.iter().map(signature_name).collect();
+    let known = names.join(", ");
+    let chosen = |name: &String| name == pin || name.strip_prefix(pin).is_some_and(|rest| rest.starts_with('-'));
+    if !names.iter().any(chosen) {
+        let hint = did_you_mean(pin, names.iter().map(String::as_str));
+        problems.push(Problem::new(
+            place,
+            format!("the provider has no signature `{pin}`{hint}"),
+            format!("it has: {known}"),
+        ));
+        return;
+    }
+    let mut names = names.iter();
+    definition.signature.retain(|_| names.next().is_some_and(chosen));
+}
+
+impl LoadedSource {
+    /// Names of all destinations that its events may go to.
+    pub fn destinations(&self) -> impl Iterator<Item = &str> {
+        let routed = self.routes.iter().filter_map(|route| route.destination.as_deref());
+        std::iter::once(&*self.destination).chain(routed)
+    }
+}

@@ -1,0 +1,82 @@
+//! Reads the ingress's certificate and key, and makes sure that they belong together.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::listeners::Tls;
+use super::problem::Problem;
+
+/// Certificate chain and key, checked to belong together. Called at load and whenever the files change.
+pub fn load(tls: &Tls, place: &str) -> Result<Arc<CertifiedKey>, Vec<Problem>> {
+    let certificates = certificates(tls, place);
+    let key = key(tls, place);
+    match (certificates, key) {
+        (Ok(certificates), Ok(key)) => CertifiedKey::from_der(certificates, key, &ring::default_provider())
+            .map(Arc::new)
+            .map_err(|error| {
+                vec![Problem::new(
+                    place,
+                    format!("certificate and key cannot be used together: {error}"),
+                    "give the private key that belongs to the first certificate of the chain",
+                )]
+            }),
+        (certificates, key) => Err(certificates.err().into_iter().chain(key.err()).collect()),
+    }
+}
+
+/// What a listener needs, HTTP/2 first. `resolver` is what swaps the certificate when its files change.
+pub fn server_config(resolver: Arc<dyn rustls::server::ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let mut config = builder
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn certificates(tls: &Tls, place: &str) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    let path = tls.certificate.display();
+    let place = format!("{place}.certificate");
+    let pem = std::fs::read(&tls.certificate).map_err(|error| {
+        Problem::new(
+            &place,
+            format!("cannot read `{path}`: {error}"),
+            "give a readable PEM file",
+        )
+    })?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) => Err(Problem::new(
+            &place,
+            format!("no certificate in `{path}`"),
+            "give a PEM file with the chain",
+        )),
+        Err(error) => Err(Problem::new(
+            &place,
+            format!("`{path}` is no PEM: {error}"),
+            "give a PEM file with the chain",
+        )),
+    }
+}
+
+fn key(tls: &Tls, place: &str) -> Result<PrivateKeyDer<'static>, Problem> {
+    let place = format!("{place}.key");
+    let pem = tls
+        .key
+        .load()
+        .map_err(|error| Problem::new(&place, error.to_string(), "give a readable PEM key"))?;
+    PrivateKeyDer::from_pem_slice(pem.expose()).map_err(|error| {
+        Problem::new(
+            &place,
+            format!("no private key: {error}"),
+            "give a PEM key (PKCS#8, PKCS#1 or SEC1)",
+        )
+    })
+}

@@ -1,0 +1,74 @@
+//! An event as an AMQP 0-9-1 message: CloudEvents attributes as application headers, the sender's bytes as the body.
+//! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/amqp-protocol-binding.md>
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use sha2::{Digest, Sha256};
+
+use crate::event::Event;
+
+/// AMQP's limit for a short string.
+const SHORT: usize = 255;
+/// The frame's own bytes and the properties beside the headers, generously.
+const FRAME_OVERHEAD: usize = 1024;
+/// Bytes that a header takes beside its name and value.
+const HEADER_OVERHEAD: usize = 6;
+const PERSISTENT: u8 = 2;
+
+/// Properties for the event. Fails when the headers do not fit into one frame: AMQP cannot split them, and an oversized
+/// frame would cost the whole connection.
+pub(super) fn properties(event: &Event, frame_max: usize) -> Result<BasicProperties, String> {
+    let mut headers = FieldTable::default();
+    let mut size = FRAME_OVERHEAD;
+    let mut insert = |name: &str, value: &str| {
+        size += name.len() + value.len() + HEADER_OVERHEAD;
+        if let Ok(name) = ShortString::try_new(name) {
+            headers.insert(name, AMQPValue::LongString(LongString::from(value)));
+        }
+    };
+    insert("cloudEvents:specversion", "1.0");
+    let mut name = String::from("cloudEvents:");
+    let prefix = name.len();
+    for (attribute, value) in event.attributes() {
+        // The binding maps this one to the property `content-type`.
+        if attribute == "datacontenttype" && event.content_type().len() <= SHORT {
+            continue;
+        }
+        name.truncate(prefix);
+        name.push_str(attribute);
+        insert(&name, value);
+    }
+    if size > frame_max {
+        return Err(format!(
+            "its attributes take {size} bytes, more than the {frame_max} of an AMQP frame"
+        ));
+    }
+    let mut properties = BasicProperties::default()
+        .with_headers(headers)
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(message_id(event));
+    if let Ok(content_type) = ShortString::try_new(event.content_type()) {
+        properties = properties.with_content_type(content_type);
+    }
+    if let Some(received) = timestamp(event) {
+        properties = properties.with_timestamp(received);
+    }
+    Ok(properties)
+}
+
+/// The event's id, or where AMQP has no room for it, its digest. The header always holds the id.
+pub(super) fn message_id(event: &Event) -> ShortString {
+    ShortString::try_new(event.id()).unwrap_or_else(|_| {
+        let digest = hex::encode(Sha256::digest(event.id()));
+        ShortString::from(format!("sha256:{digest}"))
+    })
+}
+
+/// The event's time, in whole seconds.
+fn timestamp(event: &Event) -> Option<u64> {
+    let time = event
+        .attributes()
+        .find_map(|(name, value)| (name == "time").then_some(value))?;
+    let time: jiff::Timestamp = time.parse().ok()?;
+    u64::try_from(time.as_second()).ok()
+}

@@ -1,0 +1,296 @@
+//! Opens destinations and keeps those that a reload did not change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::config::{Config, Destination as Settings, JOURNAL, Problem};
+use crate::destination::journal::{Journal, JournalError, State};
+#[cfg(feature = "kafka")]
+use crate::destination::kafka::Kafka;
+#[cfg(feature = "rabbitmq")]
+use crate::destination::rabbitmq::RabbitMq;
+use crate::destination::spool::{Outlet, Spool, Stats, Tuning};
+use crate::destination::{Destination, Feed, Finding};
+use crate::pipeline::{Target, Way};
+use crate::telemetry::Metrics;
+
+/// How long a destination that a reload takes away may finish what it has under way.
+const CLOSE: Duration = Duration::from_secs(10);
+
+/// The journal, and every destination that the configuration names.
+#[derive(Debug)]
+pub struct Destinations {
+    journal: Option<JournalSide>,
+    brokers: BTreeMap<String, Broker>,
+    metrics: Metrics,
+    runtime: Handle,
+}
+
+#[derive(Debug)]
+struct JournalSide {
+    journal: Arc<Journal>,
+    spool: Arc<Spool>,
+    target: Target,
+}
+
+#[derive(Debug)]
+struct Broker {
+    /// Of the settings and the credentials as they were read.
+    fingerprint: [u8; 32],
+    client: Client,
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Client {
+    #[cfg(feature = "kafka")]
+    Kafka(Kafka),
+    #[cfg(feature = "rabbitmq")]
+    RabbitMq(RabbitMq),
+}
+
+impl Client {
+    fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Self, Vec<Problem>> {
+        let placed = |found: Vec<String>| -> Vec<Problem> {
+            found.into_iter().map(|message| Problem::new(format!("destinations.{name}"), message, "")).collect()
+        };
+        #[cfg(feature = "kafka")]
+        if let Some(kafka) = &settings.kafka {
+            let opened = Kafka::open(name, kafka, &settings.quarantine.kafka(), runtime.clone());
+            return opened.map(Self::Kafka).map_err(placed);
+        }
+        #[cfg(feature = "rabbitmq")]
+        if let Some(rabbitmq) = &settings.rabbitmq {
+            let opened = RabbitMq::open(name, rabbitmq, &settings.quarantine.rabbitmq(), runtime.clone());
+            return opened.map(Self::RabbitMq).map_err(placed);
+        }
+        Err(placed(vec!["has no kind that this build knows".into()]))
+    }
+
+    fn main(&self) -> Arc<dyn Destination> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.main(),
+            #[cfg(feature = "rabbitmq")]
+            Self::RabbitMq(rabbitmq) => rabbitmq.main(),
+        }
+    }
+
+    fn quarantine(&self) -> Arc<dyn Destination> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.quarantine(),
+            #[cfg(feature = "rabbitmq")]
+            Self::RabbitMq(rabbitmq) => rabbitmq.quarantine(),
+        }
+    }
+
+    async fn close(&self, deadline: Duration) {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.close(deadline).await,
+            #[cfg(feature = "rabbitmq")]
+            Self::RabbitMq(rabbitmq) => rabbitmq.close(deadline).await,
+        }
+    }
+}
+
+impl Destinations {
+    /// Opens the journal and reads back what waits in its spool. Blocks. Brokers come with [`Self::follow`].
+    pub fn open(config: &Config, metrics: &Metrics, runtime: Handle) -> Result<Self, JournalError> {
+        let journal = match &config.journal {
+            None => None,
+            Some(settings) => {
+                let journal = Journal::open(settings)?;
+                let spool = Spool::open(&journal)?;
+                let target = Target {
+                    main: way(Outlet::journal(journal.events()), metrics),
+                    quarantine: way(Outlet::journal(journal.quarantine()), metrics),
+                };
+                Some(JournalSide { journal, spool, target })
+            }
+        };
+        Ok(Self { journal, brokers: BTreeMap::new(), metrics: metrics.clone(), runtime })
+    }
+
+    /// Opens what is new or changed, closes what is gone or changed. While one is being changed, its events go to the
+    /// spool. On an error nothing has changed.
+    pub async fn follow(&mut self, wanted: &BTreeMap<String, Settings>) -> Result<(), Vec<Problem>> {
+        let mut opened = Vec::new();
+        let mut problems = Vec::new();
+        for (name, settings) in wanted {
+            let fingerprint = fingerprint(settings);
+            if self.brokers.get(name).is_some_and(|broker| broker.fingerprint == fingerprint) {
+                continue;
+            }
+            match Client::open(name, settings, &self.runtime) {
+                Ok(client) => opened.push((name, settings, fingerprint, client)),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let changed: Vec<String> = opened.iter().map(|(name, ..)| (*name).clone()).collect();
+        let gone: Vec<String> = self.brokers.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for name in changed.iter().chain(&gone) {
+            if let Some(broker) = self.brokers.remove(name) {
+                broker.close(CLOSE).await;
+            }
+        }
+        for (name, settings, fingerprint, client) in opened {
+            let spool = self.journal.as_ref().map(|side| &side.spool);
+            let outlet = |destination| way(Outlet::broker(destination, spool, Tuning::default()), &self.metrics);
+            let quarantine = match &self.journal {
+                Some(side) if settings.quarantine.journal => side.target.quarantine.clone(),
+                _ => outlet(client.quarantine()),
+            };
+            let target = Target { main: outlet(client.main()), quarantine };
+            self.brokers.insert(name.clone(), Broker { fingerprint, client, target });
+        }
+        Ok(())
+    }
+
+    /// A destination that the configuration was checked to have.
+    pub fn target(&self, name: &str) -> Option<Target> {
+        if name == JOURNAL {
+            return self.journal.as_ref().map(|side| side.target.clone());
+        }
+        self.brokers.get(name).map(|broker| broker.target.clone())
+    }
+
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.as_ref().map(|side| &side.journal)
+    }
+
+    /// What can be asked from other threads while destinations come and go.
+    pub fn state(&self) -> DestinationState {
+        DestinationState {
+            journal: self.journal.as_ref().map(|side| (side.journal.clone(), side.spool.clone())),
+            outlets: self
+                .brokers
+                .values()
+                .flat_map(|broker| [&broker.target.main.outlet, &broker.target.quarantine.outlet])
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Flushes every broker and leaves in the spool what was not confirmed; the journal last.
+    pub async fn close(&mut self, deadline: Duration) {
+        let brokers = std::mem::take(&mut self.brokers);
+        futures_util::future::join_all(brokers.values().map(|broker| broker.close(deadline))).await;
+        if let Some(side) = &self.journal {
+            side.journal.close().await;
+        }
+    }
+}
+
+impl Broker {
+    async fn close(&self, deadline: Duration) {
+        let until = Instant::now() + deadline;
+        tokio::join!(self.target.main.outlet.close(until), self.target.quarantine.outlet.close(until));
+        self.client.close(until.saturating_duration_since(Instant::now())).await;
+    }
+}
+
+/// Asks the brokers of a configuration, for `check --live`. `feeds` are the sources behind each destination.
+pub async fn probe(name: &str, settings: &Settings, feeds: Vec<Feed>, runtime: Handle) -> Vec<Finding> {
+    match Client::open(name, settings, &runtime) {
+        Ok(client) => {
+            let mut findings = client.main().probe(feeds.clone()).await;
+            if !settings.quarantine.journal {
+                findings.extend(client.quarantine().probe(feeds).await);
+            }
+            client.close(Duration::from_secs(1)).await;
+            findings
+        }
+        Err(problems) => problems.into_iter().map(|p| Finding::problem(p.place, p.message, p.remedy)).collect(),
+    }
+}
+
+fn way(outlet: Outlet, metrics: &Metrics) -> Way {
+    let name = outlet.name().clone();
+    metrics.destination_up.with_label_values(&[&*name]).set(1);
+    Way { duration: metrics.publish_duration.with_label_values(&[&*name]), outlet }
+}
+
+/// Settings print without their secrets; what the secrets are now is added.
+fn fingerprint(settings: &Settings) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(format!("{settings:?}"));
+    let mut add = |credential: &crate::secret::Credential| {
+        if let Ok(secret) = credential.load() {
+            hash.update(secret.expose());
+        }
+        hash.update([0]);
+    };
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &settings.kafka {
+        kafka.properties.values().for_each(&mut add);
+    }
+    #[cfg(feature = "rabbitmq")]
+    if let Some(rabbitmq) = &settings.rabbitmq {
+        add(&rabbitmq.url);
+    }
+    hash.finalize().into()
+}
+
+/// How destinations are, for metrics and readiness.
+#[derive(Clone, Debug, Default)]
+pub struct DestinationState {
+    journal: Option<(Arc<Journal>, Arc<Spool>)>,
+    outlets: Vec<Outlet>,
+}
+
+impl DestinationState {
+    /// `Err` when nothing could be made durable now: the journal cannot take anything (or is off) and no broker is up.
+    pub fn ready(&self) -> Result<(), String> {
+        let journal = match &self.journal {
+            Some((journal, _)) => match journal.status().state {
+                State::Ready => return Ok(()),
+                State::Full(reason) => format!("the journal is full: {reason}"),
+                State::Failing(reason) => format!("the journal fails: {reason}"),
+                State::Closed => "the journal is closed".to_owned(),
+            },
+            None => "the journal is off".to_owned(),
+        };
+        if self.stats().iter().any(|stats| stats.up) {
+            return Ok(());
+        }
+        Err(format!("nothing can be made durable: {journal}, and no broker is up"))
+    }
+
+    pub fn refresh(&self, metrics: &Metrics) {
+        let (mut events, mut bytes, mut oldest) = (0, 0, None);
+        for stats in self.stats() {
+            metrics.destination_up.with_label_values(&[&*stats.destination]).set(stats.up.into());
+            events += stats.events;
+            bytes += stats.bytes;
+            oldest = [oldest, stats.oldest].into_iter().flatten().min();
+        }
+        if let Some((journal, _)) = &self.journal {
+            let up = journal.status().state == State::Ready;
+            for name in ["journal", "journal.quarantine"] {
+                metrics.destination_up.with_label_values(&[name]).set(up.into());
+            }
+        }
+        metrics.spool_events.set(events.try_into().unwrap_or(i64::MAX));
+        metrics.spool_bytes.set(bytes.try_into().unwrap_or(i64::MAX));
+        let age = oldest.map_or(0.0, |oldest| crate::clock::now().duration_since(oldest).as_secs_f64());
+        metrics.spool_oldest.set(age.max(0.0));
+    }
+
+    /// With a journal its spool knows all, also what waits for destinations that are no longer configured.
+    fn stats(&self) -> Vec<Stats> {
+        match &self.journal {
+            Some((_, spool)) => spool.stats(),
+            None => self.outlets.iter().filter_map(Outlet::stats).collect(),
+        }
+    }
+}
