@@ -96,8 +96,8 @@ struct Shard {
 #[derive(Debug)]
 struct Generation {
     begun: i64,
-    /// When the last entry is old enough; known once the next generation begins.
-    ended: Option<i64>,
+    /// When the newest was remembered.
+    newest: i64,
     keys: HashSet<Key>,
 }
 
@@ -283,20 +283,18 @@ impl Shard {
             Some(last) => last.keys.len() >= self.entries || now - last.begun >= self.span,
         };
         if full {
-            if let Some(last) = self.generations.back_mut() {
-                last.ended = Some(now);
-            }
             // Room first: a generation more than allowed would be an eighth too much memory.
             while self.generations.len() >= GENERATIONS as usize && self.is_crowded() {
                 self.generations.pop_front();
             }
             self.generations.push_back(Generation {
                 begun: now,
-                ended: None,
+                newest: now,
                 keys: HashSet::new(),
             });
         }
         if let Some(last) = self.generations.back_mut() {
+            last.newest = last.newest.max(now);
             last.keys.insert(key);
         }
     }
@@ -308,9 +306,7 @@ impl Shard {
 
     fn forget(&mut self, now: i64, window: i64) {
         while let Some(first) = self.generations.front() {
-            // One that is not ended holds what was remembered up to a span after it began.
-            let ended = first.ended.unwrap_or(first.begun + self.span);
-            if now < ended + window {
+            if now < first.newest + window {
                 break;
             }
             self.generations.pop_front();

@@ -27,7 +27,7 @@ pub enum UnitError {
     Duration(String),
 }
 
-/// Smallest first; the first of each size is the one that is printed.
+/// `KB` is read like `kB`, the SI spelling, and never printed.
 const SIZE_UNITS: [(&str, u64); 10] = [
     ("B", 1),
     ("KiB", 1 << 10),

@@ -57,8 +57,8 @@ pub(super) fn destination(place: &str, name: &str, config: &Config, problems: &m
         if config.journal.is_none() {
             problems.push(Problem::new(
                 place,
-                "events would go to the journal, which is off",
-                "name a destination, or switch the journal on",
+                "events would go to the journal, and there is none",
+                "name a destination, or add `journal: { path: data/hooksluice.db }`",
             ));
         }
     } else if !config.destinations.contains_key(name) {

@@ -90,8 +90,8 @@ impl Destination {
         if self.quarantine.journal && !journal {
             problems.push(Problem::new(
                 format!("{place}.quarantine.journal"),
-                "the journal is off",
-                "switch the journal on, or name a topic or exchange",
+                "there is no journal",
+                "add `journal: { path: data/hooksluice.db }`, or name a topic or exchange",
             ));
         }
         problems

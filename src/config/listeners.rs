@@ -35,9 +35,14 @@ pub struct Ingress {
     /// Deliveries that may be in work at once; more are 503 with `Retry-After`. Default 1024.
     /// `HOOKSLUICE__INGRESS__MAX_IN_FLIGHT`
     pub max_in_flight: usize,
+    /// Threads that serve connections. Default: one for each processor. `HOOKSLUICE__INGRESS__WORKERS`
+    pub workers: Option<usize>,
     /// How long to go on accepting after SIGTERM while being not ready, so that load balancers notice. Default `5s`.
     /// `HOOKSLUICE__INGRESS__DRAIN_DELAY`
     pub drain_delay: HumanDuration,
+    /// After `drain_delay`: how long deliveries in hand may take to finish. Default `20s`, which with the delay fits the
+    /// 30 s that Kubernetes gives. `HOOKSLUICE__INGRESS__SHUTDOWN_TIMEOUT`
+    pub shutdown_timeout: HumanDuration,
     /// From the complete body to the answer: what the broker has not confirmed by then goes to the journal.
     /// The smaller of this and 80 % of the platform's own deadline. Default `1500ms`. `HOOKSLUICE__INGRESS__ACK_BUDGET`
     pub ack_budget: HumanDuration,
@@ -54,7 +59,9 @@ impl Default for Ingress {
             body_timeout: HumanDuration::from_secs(10),
             min_rate: ByteSize::kib(1),
             max_in_flight: 1024,
+            workers: None,
             drain_delay: HumanDuration::from_secs(5),
+            shutdown_timeout: HumanDuration::from_secs(20),
             ack_budget: HumanDuration::from_millis(1500),
         }
     }

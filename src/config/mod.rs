@@ -15,7 +15,9 @@ pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -28,17 +30,18 @@ use crate::destination::journal;
 use crate::provider::Catalogue;
 use crate::{duplicates, keys};
 use crate::secret::Secret;
+use crate::telemetry::logs;
 
 /// All settings, as they are written.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub ingress: Ingress,
     pub admin: Admin,
-    /// `None` when it is switched off (`journal: off`).
+    /// `None` when there is no `journal:`, or `journal: off`: nothing is kept on a disk that nobody said would last.
     pub journal: Option<journal::Settings>,
     pub outbound: keys::Settings,
     pub duplicates: duplicates::Settings,
-    pub log: crate::telemetry::logs::Settings,
+    pub log: logs::Settings,
     pub schemas: Schemas,
     pub destinations: BTreeMap<String, Destination>,
     pub sources: BTreeMap<String, Source>,
@@ -60,6 +63,8 @@ pub struct Loaded {
     pub catalogue: Catalogue,
     /// In the order of their names.
     pub sources: Vec<LoadedSource>,
+    /// The ingress's certificate and key, when it serves TLS.
+    pub certified: Option<Arc<CertifiedKey>>,
     /// Opens the admin listener.
     pub admin_token: Option<Secret>,
     /// Files and folders whose change asks for a reload.
@@ -101,6 +106,25 @@ pub fn load_with(
     Err(problems)
 }
 
+/// The settings alone, without looking up or reading what they name: for commands that need neither sources nor secrets.
+pub fn settings(
+    path: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let config = read(path, environment, &mut problems);
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// Finds and reads what one source names: an operator's shell may lack the secrets of the others.
+pub fn load_only(mut config: Config, source: &str) -> Result<Loaded, Vec<Problem>> {
+    config.sources.retain(|name, _| name == source);
+    let mut problems = Vec::new();
+    let loaded = resolve(config, &mut problems);
+    problems.retain(|problem| problem.place.starts_with("sources.") || problem.place.starts_with("schemas."));
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
 /// Reads the layers; what cannot be read is a problem, and stands at its default.
 fn read(
     path: Option<&Path>,
@@ -126,7 +150,7 @@ fn read(
     };
     problems.extend(tree.unknown_keys(&SECTIONS));
     let journal = match tree.take("journal") {
-        Some(Value::Bool(false)) => None,
+        None | Some(Value::Bool(false)) => None,
         Some(Value::String(off)) if off == "off" => None,
         value => Some(section(&mut tree, "journal", value, problems)),
     };
@@ -215,11 +239,11 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
     if let Some(url) = &config.ingress.public_url {
         check::public_url("ingress.public_url", url, problems);
     }
-    if let Some(tls) = &config.ingress.tls
-        && let Err(found) = tls::load(tls, "ingress.tls")
-    {
-        problems.extend(found);
-    }
+    let certified = config
+        .ingress
+        .tls
+        .as_ref()
+        .and_then(|tls| tls::load(tls, "ingress.tls").map_err(|found| problems.extend(found)).ok());
     if config.ingress.listen == config.admin.listen && config.ingress.listen.port() != 0 {
         problems.push(Problem::new(
             "admin.listen",
@@ -277,6 +301,7 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
         config,
         catalogue,
         sources,
+        certified,
         admin_token,
         watched,
     }

@@ -315,7 +315,7 @@ fn definition_problem(place: &str, key: &str, error: &dyn std::fmt::Display) -> 
 }
 
 /// Whether the strongest way to sign, or any other, is keyed by a secret of the user's.
-fn needs_secret(definition: &Definition) -> bool {
+pub fn needs_secret(definition: &Definition) -> bool {
     let keyed = |signature: &Signature| {
         let form = signature.secret.as_ref().unwrap_or(&definition.secret);
         let fetched =

@@ -244,7 +244,8 @@ impl Contracts {
         };
         let found = &part.found;
         let version = found.version.as_deref().or(self.pin.as_deref());
-        let Some(schema) = self.schemas.applicable(&found.event, version) else {
+        let contract = found.contract.as_ref().unwrap_or(&found.event);
+        let Some(schema) = self.schemas.applicable(contract, version) else {
             return Verdict::None;
         };
         if schema.is_met_by(node) {

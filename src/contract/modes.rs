@@ -51,7 +51,11 @@ impl Modes {
             below: Vec::new(),
         };
         for (pattern, mode) in &policy.types {
-            let Some(event) = pattern.strip_prefix(domain).and_then(|rest| rest.strip_prefix('.')) else {
+            let event = match domain {
+                "" => Some(pattern.as_str()),
+                domain => pattern.strip_prefix(domain).and_then(|rest| rest.strip_prefix('.')),
+            };
+            let Some(event) = event else {
                 problems.push(format!(
                     "contract.types: {pattern:?} is no type of this source: they begin with `{domain}.`"
                 ));

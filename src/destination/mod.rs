@@ -36,6 +36,8 @@ pub trait Destination: Send + Sync + std::fmt::Debug {
         if let Some(route) = event.key().and_then(|key| lane.strip_suffix(key)) {
             lane.truncate(route.len());
         }
+        // The separator before a key, or before the place of an absent one.
+        lane.truncate(lane.trim_end_matches('/').len());
         lane
     }
 

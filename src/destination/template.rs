@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use crate::event::Event;
+use crate::contract::Violation;
+use crate::event::{Attribute, Event};
 
 /// A topic or routing key, cut into its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,11 +187,23 @@ impl Kind {
     }
 }
 
-/// Only these bound the set of types: without a contract, or with contracts switched off, the sender chooses.
+/// Is the type one of the contracts' own? Else (without a contract, switched off, or not even read) the sender chose it.
 fn has_contract(event: &Event) -> bool {
-    event
-        .attributes()
-        .any(|(name, value)| name == "contract" && matches!(value, "passed" | "violated"))
+    match event.get(Attribute::Contract) {
+        Some("passed") => true,
+        // What could not be read broke no contract of its type: a quarantined event names the one that it broke, a
+        // shadowed one was read.
+        Some("violated") => match event.get(Attribute::Violations) {
+            Some(violations) => names_a_contract(violations),
+            None => event.is_json() || event.content_type().starts_with("application/x-www-form-urlencoded"),
+        },
+        _ => false,
+    }
+}
+
+fn names_a_contract(violations: &str) -> bool {
+    let violations: Vec<Violation> = serde_json::from_str(violations).unwrap_or_default();
+    violations.iter().any(|violation| violation.schema.starts_with("urn:"))
 }
 
 fn is_safe(c: char) -> bool {

@@ -157,7 +157,10 @@ fn event(
     }
     Event {
         id,
-        kind: format!("{}.{}", origin.domain, found.event).into(),
+        kind: match &*origin.domain {
+            "" => found.event.as_str().into(),
+            domain => format!("{domain}.{}", found.event).into(),
+        },
         source: origin.source.clone(),
         uri: origin.uri.clone(),
         provider: origin.provider.clone(),

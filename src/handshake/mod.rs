@@ -1,29 +1,57 @@
 //! Answers challenges. The provider's data says what each must prove first.
+//!
+//! An answer is bounded, never HTML, and never more than an echo of what was proved: a challenge is at most
+//! [`LONGEST_ECHO`] bytes, and printable ASCII unless it stands inside JSON.
+
+mod reply;
+
+use actix_web::http::Method;
+use subtle::ConstantTimeEq;
 
 use crate::delivery::RawDelivery;
+use crate::keys::{Hosts, Target};
+use crate::provider::definition::{self, Prove};
 use crate::provider::{Definition, Settings};
 use crate::secret::NamedSecret;
 use crate::verify::VerifiedDelivery;
+use crate::verify::find::{Allowed, Condition, Finder, Scope, View};
+use crate::verify::pointers::Pointers;
+use crate::verify::problems::Problems;
+
+pub use reply::{LONGEST_ECHO, Reply};
+use reply::{Keys, Template};
 
 /// The handshakes of one source, compiled.
 #[derive(Debug)]
-pub struct Handshakes {}
-
-/// What to answer. Bounded, `text/plain` or `application/json`, sent with `nosniff`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    pub name: String,
-    pub status: u16,
-    pub content_type: Option<&'static str>,
-    pub body: Vec<u8>,
-    pub headers: Vec<(String, String)>,
-    /// A URL to fetch before answering (checked against the allowed hosts), as SNS asks for.
-    pub confirm: Option<String>,
+pub struct Handshakes {
+    all: Vec<Challenge>,
+    methods: Vec<Method>,
+    pointers: Pointers,
+    keys: Keys,
 }
 
+#[derive(Debug)]
+struct Challenge {
+    name: String,
+    method: Method,
+    when: Vec<Condition>,
+    proof: Proof,
+    template: Template,
+    confirm: Option<(Finder, Hosts)>,
+}
+
+#[derive(Debug)]
+enum Proof {
+    Signature,
+    /// Where the token is, and the values that will do. Compared in constant time.
+    Token(Finder, Vec<Vec<u8>>),
+    Nothing,
+}
+
+/// Why a challenge is not answered as it asks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    #[error("verify token does not match")]
+    #[error("token of the challenge is not one that the source's settings list")]
     Token,
     #[error("challenge is malformed: {0}")]
     Malformed(String),
@@ -32,27 +60,120 @@ pub enum HandshakeError {
 }
 
 impl Handshakes {
+    /// Compiles; every problem at once, each naming the handshake.
     pub fn compile(
-        _definition: &Definition,
-        _secrets: &[NamedSecret],
-        _settings: &Settings,
+        definition: &Definition,
+        secrets: &[NamedSecret],
+        settings: &Settings,
     ) -> Result<Self, Vec<String>> {
-        todo!()
+        let mut found = Vec::new();
+        let mut pointers = Pointers::default();
+        let mut all = Vec::new();
+        for rule in &definition.handshake {
+            let mut problems = Problems::new(&mut found, format!("handshake `{}`", rule.name));
+            all.extend(Challenge::compile(rule, settings, &mut pointers, &mut problems));
+        }
+        if !found.is_empty() {
+            return Err(found);
+        }
+        let mut methods: Vec<Method> = Vec::new();
+        for challenge in &all {
+            if !methods.contains(&challenge.method) {
+                methods.push(challenge.method.clone());
+            }
+        }
+        Ok(Self { all, methods, pointers, keys: Keys::new(definition, secrets) })
     }
 
-    /// HTTP methods (besides POST) that a handshake uses.
-    pub fn methods(&self) -> &[actix_web::http::Method] {
-        todo!()
+    /// HTTP methods that a handshake uses.
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
     }
 
-    /// Challenges that prove themselves by a token or not at all: asked before verification.
-    /// `None`: this delivery is no such challenge.
-    pub fn before_verification(&self, _raw: &RawDelivery) -> Option<Result<Reply, HandshakeError>> {
-        todo!()
+    /// Challenges that prove themselves by a token or not at all: asked before verification. `None`: this delivery is no
+    /// such challenge.
+    pub fn before_verification(&self, raw: &RawDelivery) -> Option<Result<Reply, HandshakeError>> {
+        self.answer(raw, None, |proof| !matches!(proof, Proof::Signature))
     }
 
     /// Challenges that are signed like any delivery.
-    pub fn after_verification(&self, _delivery: &VerifiedDelivery<'_>) -> Option<Result<Reply, HandshakeError>> {
-        todo!()
+    pub fn after_verification(&self, delivery: &VerifiedDelivery<'_>) -> Option<Result<Reply, HandshakeError>> {
+        let key = delivery.proof().key.as_deref();
+        self.answer(delivery.raw(), key, |proof| matches!(proof, Proof::Signature))
+    }
+
+    fn answer(
+        &self,
+        raw: &RawDelivery,
+        key: Option<&str>,
+        takes: impl Fn(&Proof) -> bool,
+    ) -> Option<Result<Reply, HandshakeError>> {
+        let view = View::new(raw, &self.pointers);
+        let asked = self.all.iter().filter(|challenge| challenge.method == raw.method && takes(&challenge.proof));
+        // What cannot be looked at as the data says is no challenge; as a delivery it is judged for itself.
+        let challenge = asked.into_iter().find(|challenge| {
+            challenge.when.iter().all(|condition| matches!(condition.holds(&view), Ok(true)))
+        })?;
+        Some(challenge.answer(&view, &self.keys, key))
+    }
+}
+
+impl Challenge {
+    fn compile(
+        rule: &definition::Handshake,
+        settings: &Settings,
+        pointers: &mut Pointers,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let method = rule.method.as_deref().unwrap_or("POST");
+        let Ok(method) = Method::from_bytes(method.as_bytes()) else {
+            return problems.none(format!("`{method}` is no HTTP method"));
+        };
+        let when: Option<Vec<_>> =
+            rule.when.iter().map(|when| Condition::compile(when, settings, pointers, problems)).collect();
+        if rule.when.is_empty() && method == Method::POST {
+            return problems.none("would take every delivery for a challenge; say what it looks like under `when`");
+        }
+        let proof = match (rule.prove, &rule.token) {
+            (Prove::Signature, None) => Proof::Signature,
+            (Prove::Nothing, None) => Proof::Nothing,
+            (Prove::Token, Some(token)) => {
+                let find = Finder::compile(&token.find, Allowed::default(), settings, pointers, problems)?;
+                let mut values: Vec<Vec<u8>> =
+                    settings.texts(&token.setting).iter().map(|text| text.clone().into_bytes()).collect();
+                values.extend(settings.credential(&token.setting).map(|secret| secret.expose().to_vec()));
+                Proof::Token(find, values)
+            }
+            _ => return problems.none("`token` goes with `prove = \"token\"`, and only with it"),
+        };
+        let template = Template::compile(&rule.reply, settings, pointers, problems)?;
+        let confirm = match &rule.confirm {
+            Some(confirm) => {
+                let find = Finder::compile(&confirm.url, Allowed::default(), settings, pointers, problems)?;
+                Some((find, Hosts::new(&confirm.hosts, None)))
+            }
+            None => None,
+        };
+        Some(Self { name: rule.name.clone(), method, when: when?, proof, template, confirm })
+    }
+
+    fn answer(&self, view: &View<'_>, keys: &Keys, key: Option<&str>) -> Result<Reply, HandshakeError> {
+        let malformed = |error: crate::verify::find::Malformed| HandshakeError::Malformed(error.0);
+        if let Proof::Token(find, values) = &self.proof {
+            let given = find.get(view, &Scope::default()).map_err(malformed)?.unwrap_or_default();
+            let same = values.iter().fold(subtle::Choice::from(0), |same, value| same | value.ct_eq(&given));
+            if !bool::from(same) {
+                return Err(HandshakeError::Token);
+            }
+        }
+        let mut reply = self.template.fill(&self.name, view, keys, key)?;
+        if let Some((find, hosts)) = &self.confirm {
+            let url = find.get(view, &Scope::default()).map_err(malformed)?;
+            let url = url.as_deref().and_then(|url| std::str::from_utf8(url).ok());
+            let url = url.ok_or_else(|| HandshakeError::Malformed(format!("{find} is missing")))?;
+            let target: Target = hosts.check(url).map_err(|error| HandshakeError::Url(error.to_string()))?;
+            reply.confirm = Some(target);
+        }
+        Ok(reply)
     }
 }

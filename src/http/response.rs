@@ -157,7 +157,7 @@ fn handshake(reply: &Reply) -> HttpResponse {
         response.insert_header((CONTENT_TYPE, content_type));
     }
     for (name, value) in &reply.headers {
-        response.insert_header((name.as_str(), value.as_str()));
+        response.insert_header((name.clone(), value.clone()));
     }
     response.body(reply.body.clone())
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer, dev};
 use arc_swap::ArcSwap;
-use rustls::sign::CertifiedKey;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::admin::{self, Health};
@@ -45,6 +44,7 @@ pub struct Server {
     in_flight: Arc<AtomicUsize>,
     draining: Arc<AtomicBool>,
     drain_delay: Duration,
+    shutdown_timeout: Duration,
 }
 
 /// How long a head may take to arrive.
@@ -56,13 +56,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Open connections at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 20_000;
 
-/// After `drain_delay`: how long deliveries in hand may take. With the delay's 5 s it fits Kubernetes' 30 s.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
-
 impl Server {
     pub fn bind(
         loaded: &Loaded,
-        certified: Option<Arc<CertifiedKey>>,
         gateway: Arc<ArcSwap<Gateway>>,
         metrics: Metrics,
         health: Arc<dyn Health>,
@@ -79,7 +75,7 @@ impl Server {
             recent: recent.clone(),
         });
         let settings = &loaded.config.ingress;
-        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).max(1);
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(shared.clone())
@@ -90,11 +86,11 @@ impl Server {
         .client_request_timeout(HEADER_TIMEOUT)
         .client_disconnect_timeout(Duration::from_secs(5))
         .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
+        .shutdown_timeout(settings.shutdown_timeout.get().as_secs())
         .disable_signals();
         let listener = listen(settings.listen, "ingress.listen")?;
         let ingress_address = listener.local_addr()?;
-        let certificate = certified.map(|certified| Arc::new(Certificate::new(certified)));
+        let certificate = loaded.certified.clone().map(|certified| Arc::new(Certificate::new(certified)));
         let server = match &certificate {
             Some(certificate) => server.listen_rustls_0_23(listener, tls::server_config(certificate.clone())?)?,
             None => server.listen(listener)?,
@@ -123,6 +119,7 @@ impl Server {
             in_flight,
             draining,
             drain_delay: settings.drain_delay.get(),
+            shutdown_timeout: settings.shutdown_timeout.get(),
         })
     }
 
@@ -156,7 +153,7 @@ impl Server {
         sleep(self.drain_delay).await;
         ingress.pause().await;
         // A task whose client has left is nobody's connection: actix would drop it, so it is waited for here.
-        let until = Instant::now() + SHUTDOWN_TIMEOUT;
+        let until = Instant::now() + self.shutdown_timeout;
         while self.in_flight.load(Ordering::Acquire) > 0 && Instant::now() < until {
             sleep_until((Instant::now() + Duration::from_millis(10)).min(until)).await;
         }

@@ -62,6 +62,21 @@ pub struct Certificate {
 }
 
 impl Algorithm {
+    /// What events and metrics say.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RsaSha1 => "rsa-sha1",
+            Self::RsaSha256 => "rsa-sha256",
+            Self::RsaSha384 => "rsa-sha384",
+            Self::RsaSha512 => "rsa-sha512",
+            Self::RsaPssSha256 => "rsa-pss-sha256",
+            Self::RsaPssSha384 => "rsa-pss-sha384",
+            Self::RsaPssSha512 => "rsa-pss-sha512",
+            Self::EcdsaDer | Self::EcdsaRaw => "ecdsa-p256-sha256",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+
     pub fn key_kind(self) -> KeyKind {
         match self {
             Self::EcdsaDer | Self::EcdsaRaw => KeyKind::P256,

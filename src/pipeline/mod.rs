@@ -104,8 +104,8 @@ pub async fn process(
 
 /// A handshake that must be confirmed to the platform is answered only after the confirmation.
 async fn confirm(source: &Source, reply: Reply) -> Result<Accepted, Refusal> {
-    if let Some(url) = &reply.confirm {
-        source.keyring.confirm(url)
+    if let Some(target) = &reply.confirm {
+        source.keyring.confirm(target)
             .await
             .map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
     }

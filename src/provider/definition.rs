@@ -27,7 +27,7 @@ pub struct Definition {
     pub evidence: String,
     #[serde(default)]
     pub notes: String,
-    /// Reverse domain in front of event types (`com.github`).
+    /// Reverse domain in front of event types (`com.github`). Empty: what the data finds is the whole type.
     pub domain: String,
     #[serde(default)]
     pub secret: SecretForm,
@@ -215,6 +215,9 @@ pub struct Find {
     /// Must stand in front of the value, and is not part of it.
     pub prefix: Option<String>,
     pub transform: Option<Transform>,
+    /// Only in what is found in events: the text that stands for each value, `*` for any other (Discord's type `2` is
+    /// `APPLICATION_COMMAND`). A value without one is as if it were not there. Empty: values stand for themselves.
+    pub map: BTreeMap<String, String>,
     /// In a joined list: may be missing.
     pub optional: bool,
 }
@@ -335,8 +338,9 @@ pub struct Signature {
     pub when: Vec<Condition>,
     #[serde(default)]
     pub algorithm: Option<HashName>,
+    /// Default: hex, and text for tokens.
     #[serde(default)]
-    pub encoding: Encoding,
+    pub encoding: Option<Encoding>,
     /// How one header holds several signatures.
     #[serde(default)]
     pub list: Option<ListForm>,
@@ -571,6 +575,8 @@ pub struct EventRule {
     /// Event name behind the domain; joined with `.`.
     #[serde(rename = "type")]
     pub kind: Alternatives,
+    /// Contract that the event must meet, by its folder, where that is not the one of its type.
+    pub contract: Alternatives,
     pub id: Alternatives,
     pub version: Alternatives,
     pub time: Option<EventTime>,

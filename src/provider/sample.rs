@@ -59,6 +59,9 @@ pub struct Signed {
     pub query: Option<String>,
     #[serde(default)]
     pub url: Option<String>,
+    /// What the URLs of fetched keys served: a certificate (PEM) or a key set, by URL. Keys of test deliveries.
+    #[serde(default)]
+    pub keys: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]

@@ -82,7 +82,8 @@ struct Filler<'a> {
 }
 
 impl Filler<'_> {
-    /// Fills in a value and everything below it; false when it is to be left out.
+    /// Fills in a value and everything below it; false when it is to be left out, as is what loses all that it held,
+    /// and a rule that loses its place (`from`): an optional timestamp that nobody named is no timestamp.
     fn fill(&mut self, path: &str, value: &mut toml::Value) -> bool {
         match value {
             toml::Value::String(text) => {
@@ -100,10 +101,16 @@ impl Filler<'_> {
                 }
             }
             toml::Value::Array(items) => {
-                let mut index = 0..;
+                let (mut index, before) = (0.., items.len());
                 items.retain_mut(|item| self.fill(&format!("{path}[{}]", index.next().unwrap_or(0)), item));
+                return before == 0 || !items.is_empty();
             }
-            toml::Value::Table(table) => table.retain(|key, value| self.fill(&format!("{path}.{key}"), value)),
+            toml::Value::Table(table) => {
+                let before = table.len();
+                let had_place = table.contains_key("from");
+                table.retain(|key, value| self.fill(&format!("{path}.{key}"), value));
+                return (before == 0 || !table.is_empty()) && had_place == table.contains_key("from");
+            }
             _ => {}
         }
         true

@@ -49,6 +49,8 @@ struct Find {
     place: Place,
     prefix: Option<Box<str>>,
     transform: Option<Transform>,
+    /// Empty: every value stands for itself.
+    map: Box<[(Box<str>, Box<str>)]>,
     optional: bool,
 }
 
@@ -162,19 +164,7 @@ impl Place {
 
 impl Find {
     fn compile(find: &definition::Find, settings: &Settings) -> Result<Self, String> {
-        let places = [
-            &find.header,
-            &find.query,
-            &find.form,
-            &find.json,
-            &find.item,
-            &find.inner,
-            &find.field,
-            &find.claim,
-            &find.setting,
-            &find.literal,
-        ];
-        if places.into_iter().flatten().count() != 1 {
+        if find.places().len() != 1 {
             return Err("must name exactly one place".into());
         }
         let pointer = |text: &str| Pointer::compile(text).map_err(|error| error.to_string());
@@ -204,7 +194,7 @@ impl Find {
         } else if let Some(text) = &find.literal {
             Place::Fixed(text.as_str().into())
         } else {
-            return Err("`field` is a field of the signature header: only signatures and timestamps have it".into());
+            return Err("`field` and `part` are of signatures and timestamps only".into());
         };
         if let Some(transform @ (Transform::HmacSha256Hex | Transform::HmacSha256Base64 | Transform::Crc32Decimal)) =
             find.transform
@@ -219,6 +209,11 @@ impl Find {
             place,
             prefix,
             transform: find.transform,
+            map: find
+                .map
+                .iter()
+                .map(|(from, to)| (from.as_str().into(), to.as_str().into()))
+                .collect(),
             optional: find.optional,
         })
     }
@@ -248,7 +243,18 @@ impl Find {
             None => text,
             Some(transform) => Cow::Owned(transformed(transform, &text)?),
         };
+        let text = if self.map.is_empty() {
+            text
+        } else {
+            Cow::Owned(self.mapped(&text)?.to_owned())
+        };
         (!text.is_empty()).then_some(text)
+    }
+
+    /// What stands for a value; `*` stands for those that are not named.
+    fn mapped(&self, value: &str) -> Option<&str> {
+        let to = |from: &str| self.map.iter().find(|(name, _)| **name == *from).map(|(_, to)| &**to);
+        to(value).or_else(|| to("*"))
     }
 }
 

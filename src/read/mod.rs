@@ -96,6 +96,8 @@ impl NotReadable {
 pub struct Found {
     /// Event name without the domain (`pull_request.opened`), cleaned and bounded; `unknown` when the data finds none.
     pub event: String,
+    /// Folder of the contract, where the data names another than the event's.
+    pub contract: Option<String>,
     pub id: Option<String>,
     /// The signature covers the id.
     pub id_signed: bool,

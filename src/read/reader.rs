@@ -15,6 +15,22 @@ use crate::provider::{Definition, Settings};
 use crate::verify::{Coverage, VerifiedDelivery};
 
 /// A definition's reading rules, compiled.
+///
+/// It reads nothing but what was verified, and that cannot be claimed from outside:
+///
+/// ```compile_fail
+/// use hooksluice::{read::{Parts, Reader}, verify::{Coverage, Proof, VerifiedDelivery}, delivery::RawDelivery};
+/// fn believe<'d>(reader: &Reader, raw: &'d RawDelivery, proof: Proof, proved: VerifiedDelivery<'d>) -> Parts<'d> {
+///     reader.read(VerifiedDelivery { raw, proof }, &Coverage::default())
+/// }
+/// ```
+///
+/// ```
+/// use hooksluice::{read::{Parts, Reader}, verify::{Coverage, Proof, VerifiedDelivery}, delivery::RawDelivery};
+/// fn believe<'d>(reader: &Reader, raw: &'d RawDelivery, proof: Proof, proved: VerifiedDelivery<'d>) -> Parts<'d> {
+///     reader.read(proved, &Coverage::default())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Reader {
     format: BodyFormat,
@@ -22,6 +38,7 @@ pub struct Reader {
     inner: Option<Inner>,
     batch: Option<Batch>,
     kind: Rule,
+    contract: Rule,
     id: Rule,
     version: Rule,
     time: Option<(Rule, TimeFormat)>,
@@ -67,6 +84,7 @@ impl Reader {
             Rule::compile(name, alternatives, separator, settings, &mut problems)
         };
         let kind = compile("event.type", &rule.kind, ".");
+        let contract = compile("event.contract", &rule.contract, ".");
         let id = compile("event.id", &rule.id, ":");
         let version = compile("event.version", &rule.version, ".");
         let subject = compile("event.subject", &rule.subject, "/");
@@ -75,7 +93,7 @@ impl Reader {
             .time
             .as_ref()
             .map(|time| (compile("event.time.from", &time.from, ""), time.format));
-        let mut rules = vec![&kind, &id, &version, &subject, &key];
+        let mut rules = vec![&kind, &contract, &id, &version, &subject, &key];
         rules.extend(time.as_ref().map(|(rule, _)| rule));
         let wants = Wants {
             query: rules.iter().any(|rule| rule.looks_into_query()),
@@ -118,6 +136,7 @@ impl Reader {
             inner,
             batch,
             kind,
+            contract,
             id,
             version,
             time,
@@ -307,6 +326,10 @@ impl Reader {
                 .find(view, coverage)
                 .and_then(|value| clean::event(&value.text))
                 .unwrap_or_else(|| UNKNOWN.to_owned()),
+            contract: self
+                .contract
+                .find(view, coverage)
+                .and_then(|value| clean::event(&value.text)),
             id_signed: id.as_ref().is_some_and(|id| id.signed),
             // One id for the whole delivery does not tell its elements apart; with the index it does.
             id: id.map(|id| match index.filter(|_| !id.from_item) {

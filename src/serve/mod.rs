@@ -17,7 +17,7 @@ use self::destinations::{DestinationState, Destinations};
 use self::sources::Shared;
 use crate::clock;
 use crate::config::watch::{Reload, Watch};
-use crate::config::{self, Loaded, Problem, tls};
+use crate::config::{self, Loaded, Problem};
 use crate::destination::{Feed, Finding};
 use crate::duplicates::{Duplicates, Store};
 use crate::http::{Gateway, Health, Limits, Server};
@@ -45,9 +45,8 @@ impl From<Vec<Problem>> for ServeError {
 /// Compiles everything that can be without asking anybody: what `check` does beside loading. Every problem at once.
 pub fn check(loaded: &Loaded) -> Result<(), Vec<Problem>> {
     let keyring = keyring(loaded)?;
-    let mut problems: Vec<Problem> =
+    let problems: Vec<Problem> =
         loaded.sources.iter().filter_map(|source| sources::compile(source, &keyring).err()).flatten().collect();
-    problems.extend(certified(loaded).err().into_iter().flatten());
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
@@ -73,7 +72,6 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
     let metrics = Metrics::new();
     metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     let keyring = keyring(&loaded)?;
-    let certified = certified(&loaded)?;
     let mut destinations = Destinations::open(&loaded.config, &metrics, Handle::current())
         .map_err(|error| ServeError::Start(error.to_string()))?;
     let duplicates = Arc::new(duplicates(&loaded, &destinations)?);
@@ -83,7 +81,7 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
     let state = Arc::new(ArcSwap::from_pointee(destinations.state()));
     taken(&metrics);
 
-    let server = Server::bind(&running.loaded, certified, gateway.clone(), metrics.clone(), Arc::new(Asked(state.clone())))
+    let server = Server::bind(&running.loaded, gateway.clone(), metrics.clone(), Arc::new(Asked(state.clone())))
         .map_err(|error| ServeError::Start(error.to_string()))?;
     let scheme = if running.loaded.config.ingress.tls.is_some() { "https" } else { "http" };
     let (ingress, admin) =
@@ -224,7 +222,7 @@ impl Running {
         if !fixed.is_empty() {
             return Err(fixed);
         }
-        let certified = certified(&next)?;
+        let certified = next.certified.clone();
         let gateway = self.gateway(destinations, Some(&next)).await?;
         self.loaded = next;
         Ok((gateway, certified))
@@ -258,10 +256,6 @@ fn keyring(loaded: &Loaded) -> Result<Arc<Keyring>, Vec<Problem>> {
     Keyring::new(loaded.config.outbound.clone())
         .map(Arc::new)
         .map_err(|message| vec![Problem::new("outbound", message, "")])
-}
-
-fn certified(loaded: &Loaded) -> Result<Option<Arc<CertifiedKey>>, Vec<Problem>> {
-    loaded.config.ingress.tls.as_ref().map(|settings| tls::load(settings, "ingress.tls")).transpose()
 }
 
 fn duplicates(loaded: &Loaded, destinations: &Destinations) -> Result<Duplicates, ServeError> {

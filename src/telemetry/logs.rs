@@ -1,5 +1,7 @@
 //! Structured logs on standard error.
 
+use std::io::IsTerminal;
+
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -9,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 pub struct Settings {
     /// `text` or `json`. Default `text`. `HOOKSLUICE__LOG__FORMAT`
     pub format: Format,
-    /// Filter directives, such as `info` or `hooksluice=debug`. Default `info`. `HOOKSLUICE__LOG__LEVEL`
+    /// Filter directives, such as `info` or `hooksluice=debug`. Default `warn,hooksluice=info`. `HOOKSLUICE__LOG__LEVEL`
     pub level: Option<String>,
 }
 
@@ -23,12 +25,12 @@ pub enum Format {
 
 /// Starts logging for the process. A second call changes nothing.
 pub fn start(settings: &Settings) -> Result<(), String> {
-    let directives = settings.level.as_deref().unwrap_or("info");
-    // librdkafka and lapin describe every retry at `info`; a failure is said once, by the room that owns it.
-    let filter = EnvFilter::try_new(format!("warn,hooksluice=info,{directives}"))
-        .map_err(|error| format!("log.level `{directives}`: {error}"))?;
+    // What others say at `info` is their every retry and start; a failure is said once, by the room that owns it.
+    let directives = settings.level.as_deref().unwrap_or("warn,hooksluice=info");
+    let filter = EnvFilter::try_new(directives).map_err(|error| format!("log.level `{directives}`: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match settings.format {
         Format::Text => builder.with_target(false).try_init(),

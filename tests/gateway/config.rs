@@ -31,7 +31,17 @@ impl Case {
         self
     }
 
+    /// With a journal, where the text has none.
     fn load(&self, yaml: &str) -> Result<Loaded, Vec<Problem>> {
+        let journal = if yaml.contains("journal:") || !yaml.contains("sources:") {
+            ""
+        } else {
+            "journal: {}\n"
+        };
+        self.load_without_journal(&format!("{journal}{yaml}"))
+    }
+
+    fn load_without_journal(&self, yaml: &str) -> Result<Loaded, Vec<Problem>> {
         let path = self.file("hooksluice.yaml", yaml);
         self.load_file(&path)
     }
@@ -74,7 +84,10 @@ fn an_empty_file_has_good_defaults() {
     let loaded = loads("");
     assert_eq!(loaded.config.ingress.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(loaded.config.admin.listen.to_string(), "127.0.0.1:9090");
-    assert!(loaded.config.journal.is_some());
+    assert!(
+        loaded.config.journal.is_none(),
+        "nothing is kept on a disk that nobody named"
+    );
     assert!(loaded.sources.is_empty());
 }
 
@@ -99,7 +112,7 @@ fn toml_says_the_same_as_yaml() {
     let case = Case::new();
     let path = case.file(
         "hooksluice.toml",
-        "[sources.gh]\nprovider = \"github\"\nsecrets = [{ value = \"x\", name = \"old\" }]\n",
+        "[journal]\n[sources.gh]\nprovider = \"github\"\nsecrets = [{ value = \"x\", name = \"old\" }]\n",
     );
     let loaded = case.load_file(&path).expect("it loads");
     assert_eq!(&*loaded.sources[0].secrets[0].name, "old");
@@ -142,6 +155,7 @@ fn the_environment_overrides_the_file() {
 fn a_source_can_come_from_the_environment_alone() {
     let case = Case::new()
         .env("HOOKSLUICE__SOURCES__GH__PROVIDER", "github")
+        .env("HOOKSLUICE__JOURNAL__PATH", "x.db")
         .env("HOOKSLUICE__SOURCES__GH__SECRETS", "[{ value: abc, name: one }]");
     let loaded = config::load_with(None, case.environment.clone()).expect("it loads");
     assert_eq!(loaded.sources[0].secrets[0].secret.expose(), b"abc");
@@ -251,9 +265,22 @@ fn two_secrets_of_one_name_are_refused() {
 }
 
 #[test]
-fn with_the_journal_off_a_source_needs_a_destination() {
-    let said = problem(&format!("journal: off\nsources: {{ gh: {LOCAL} }}"));
-    assert_says(&said, &["sources.gh.destination", "journal", "off"]);
+fn without_a_journal_a_source_needs_a_destination() {
+    for journal in ["", "journal: off", "journal: false"] {
+        let case = Case::new();
+        let problems = case
+            .load_without_journal(&format!("{journal}\nsources: {{ gh: {LOCAL} }}"))
+            .expect_err(journal);
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert_says(
+            &problems[0].to_string(),
+            &["sources.gh.destination", "there is none", "journal: {"],
+        );
+    }
+    assert_eq!(
+        loads("journal: {}").config.journal.expect("on").path,
+        Path::new("data/hooksluice.db")
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod providers;
 mod rabbitmq;
 mod read;
 mod rooms;
+mod samples;
 mod spool;
 mod support;
 mod verify;

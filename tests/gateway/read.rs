@@ -47,7 +47,7 @@ pub fn json(body: impl Into<Bytes>) -> RawDelivery {
 
 /// Walks the delivery through the verifier, as the only door there is.
 pub fn verified<'d>(definition: &Definition, raw: &'d RawDelivery) -> VerifiedDelivery<'d> {
-    let verifier = Verifier::compile(definition, &[], &Settings::default(), &Arc::new(Keyring::default())).unwrap();
+    let verifier = Verifier::compile(definition, &[], &Settings::default(), &Arc::new(Keyring::default()), None).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -452,7 +452,7 @@ fn rules_that_cannot_work_are_all_named() {
         "event.type[0]: must name exactly one place",
         "event.id[0]: \"a\" is not a JSON pointer",
         "event.id[1]: \"a b\" is not a header name",
-        "event.subject[0]: `field`",
+        "event.subject[0]: `field` and `part`",
         "event.key[0]: \"/a~2\"",
         "event.key[1]: must name exactly one place",
         "body.inner.json: \"x\"",

@@ -32,6 +32,7 @@ it "with a journal it is a StatefulSet whose volumes outlive scale-down and unin
   '.spec.persistentVolumeClaimRetentionPolicy == {whenDeleted: "Retain", whenScaled: "Retain"} and .spec.volumeClaimTemplates[0].spec.resources.requests.storage == "50Gi"'
 it "with a journal there is no Deployment" has journal Deployment '. == null'
 it "without one it is a Deployment" has broker-only Deployment '.spec.template.spec.containers[0].volumeMounts | map(.name) | index("journal") == null'
+it "without a journal the config switches it off" has broker-only ConfigMap '.data["hooksluice.yaml"] | test("journal: \"off\"")'
 it "without a journal there is no StatefulSet" has broker-only StatefulSet '. == null'
 it "with an autoscaler the Deployment leaves the replicas to it" has broker-only Deployment '.spec | has("replicas") | not'
 journal_with_autoscaler() { render journal --set autoscaling.enabled=true "$@"; }

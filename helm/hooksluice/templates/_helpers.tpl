@@ -34,6 +34,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.journal.enabled }}
 {{- $_ := set $set "journal" (dict "path" "/data/hooksluice.db") }}
 {{- else }}
+{{- $_ := set $config "journal" "off" }}{{/* it is on by default */}}
 {{- range $name, $source := $config.sources }}
 {{- if not (get ($source | default dict) "destination") }}
 {{- fail (printf "config.sources.%s has no destination: without a journal (journal.enabled) every source needs one" $name) }}

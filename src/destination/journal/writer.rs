@@ -567,3 +567,6 @@ fn verify_row(connection: &Connection, table: Table, sequence: i64) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

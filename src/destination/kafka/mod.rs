@@ -222,7 +222,7 @@ impl Client {
 
     fn hand_over(&self, producer: &Producer, topic: &str, event: &Event) -> Taken {
         producer
-            .send(topic, event.key(), record::encode(event, self.mode))
+            .send(topic, event.key(), record::record(event, self.mode))
             .map_err(|error| {
                 // librdkafka repeats a fatal error to every caller; its own event may come later.
                 if error.rdkafka_error_code() == Some(Code::Fatal) {

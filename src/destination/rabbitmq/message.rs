@@ -5,10 +5,9 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use sha2::{Digest, Sha256};
 
-use crate::event::Event;
+use crate::clock::Timestamp;
+use crate::event::{Attribute, Event, encode};
 
-/// AMQP's limit for a short string.
-const SHORT: usize = 255;
 /// The frame's own bytes and the properties beside the headers, generously.
 const FRAME_OVERHEAD: usize = 1024;
 /// Bytes that a header takes beside its name and value.
@@ -20,23 +19,16 @@ const PERSISTENT: u8 = 2;
 pub(super) fn properties(event: &Event, frame_max: usize) -> Result<BasicProperties, String> {
     let mut headers = FieldTable::default();
     let mut size = FRAME_OVERHEAD;
-    let mut insert = |name: &str, value: &str| {
+    let content_type = ShortString::try_new(event.content_type()).ok();
+    // A content type that AMQP has no room for is an attribute like the others.
+    let long = content_type
+        .is_none()
+        .then(|| ("cloudEvents:datacontenttype", event.content_type()));
+    for (name, value) in encode::amqp_headers(event).chain(long) {
         size += name.len() + value.len() + HEADER_OVERHEAD;
         if let Ok(name) = ShortString::try_new(name) {
             headers.insert(name, AMQPValue::LongString(LongString::from(value)));
         }
-    };
-    insert("cloudEvents:specversion", "1.0");
-    let mut name = String::from("cloudEvents:");
-    let prefix = name.len();
-    for (attribute, value) in event.attributes() {
-        // The binding maps this one to the property `content-type`.
-        if attribute == "datacontenttype" && event.content_type().len() <= SHORT {
-            continue;
-        }
-        name.truncate(prefix);
-        name.push_str(attribute);
-        insert(&name, value);
     }
     if size > frame_max {
         return Err(format!(
@@ -47,7 +39,7 @@ pub(super) fn properties(event: &Event, frame_max: usize) -> Result<BasicPropert
         .with_headers(headers)
         .with_delivery_mode(PERSISTENT)
         .with_message_id(message_id(event));
-    if let Ok(content_type) = ShortString::try_new(event.content_type()) {
+    if let Some(content_type) = content_type {
         properties = properties.with_content_type(content_type);
     }
     if let Some(received) = timestamp(event) {
@@ -66,9 +58,6 @@ pub(super) fn message_id(event: &Event) -> ShortString {
 
 /// The event's time, in whole seconds.
 fn timestamp(event: &Event) -> Option<u64> {
-    let time = event
-        .attributes()
-        .find_map(|(name, value)| (name == "time").then_some(value))?;
-    let time: jiff::Timestamp = time.parse().ok()?;
+    let time: Timestamp = event.get(Attribute::Time)?.parse().ok()?;
     u64::try_from(time.as_second()).ok()
 }

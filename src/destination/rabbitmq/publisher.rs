@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, poll_fn};
+use futures_util::future::{BoxFuture, FutureExt, poll_fn, ready};
 use futures_util::stream::{FuturesUnordered, Stream};
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -228,8 +228,8 @@ impl Serving {
                     return End::Gone;
                 }
                 job = jobs.recv(), if !closing && self.open.len() < MAX_OPEN => match job {
-                    Some(job) => if let Some(error) = self.start(job) {
-                        return self.broken(&error);
+                    Some(job) => if let Some(end) = self.start(job) {
+                        return end;
                     },
                     None => closing = true,
                 },
@@ -241,7 +241,15 @@ impl Serving {
     }
 
     /// Queues the frames at once, so that the order of the queue is the order on the wire.
-    fn start(&mut self, job: Job) -> Option<lapin::Error> {
+    fn start(&mut self, job: Job) -> Option<End> {
+        if !self.channel.status().connected() {
+            job.fail(PublishError::Down("the channel is closed".into()));
+            // Else those that are open know why.
+            return self
+                .open
+                .is_empty()
+                .then(|| End::Broken("the channel is closed".into()));
+        }
         let sequence = self.ledger.sent(job.message_id);
         let (channel, exchange, event) = (self.channel.clone(), self.exchange.clone(), job.event);
         let length = event.data().len();
@@ -259,12 +267,6 @@ impl Serving {
             };
             (sequence, confirmation)
         });
-        if let Some((_, Err(error))) = (&mut publish).now_or_never() {
-            // Refused before a frame was queued.
-            self.ledger.give_up(sequence);
-            let _ = job.reply.send(Err(PublishError::Down(text(&error))));
-            return Some(error);
-        }
         let deadline = Instant::now() + CONFIRM_TIMEOUT;
         let reply = job.reply;
         self.open.insert(
@@ -275,7 +277,11 @@ impl Serving {
                 length,
             },
         );
-        self.publishes.push(publish);
+        // The first poll queues the frames. On a busy machine it may see the confirm, too.
+        self.publishes.push(match (&mut publish).now_or_never() {
+            Some(completed) => Box::pin(ready(completed)),
+            None => publish,
+        });
         None
     }
 

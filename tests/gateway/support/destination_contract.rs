@@ -65,6 +65,7 @@ pub async fn keeps_bytes_attributes_and_key(destination: &Arc<dyn Destination>, 
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         wanted.insert("specversion".into(), "1.0".into());
+        wanted.insert("datacontenttype".into(), event.content_type().into());
         assert_eq!(found.attributes, wanted, "{}", event.id());
     }
     assert!(stored.is_empty(), "more than was published: {:?}", stored.keys());

@@ -16,6 +16,7 @@ pub struct Sample {
 impl Sample {
     pub fn new(id: &str, data: impl Into<Bytes>) -> Self {
         let attributes = json!({
+            "specversion": "1.0",
             "id": id,
             "source": "/sources/github",
             "type": "com.github.push",
@@ -50,10 +51,11 @@ impl Sample {
     }
 
     pub fn event(mut self) -> Arc<Event> {
-        let sha256 = Sha256::digest(&self.data);
-        self.attributes.insert("bodysha256".into(), hex::encode(sha256).into());
-        let json = Value::Object(self.attributes).to_string();
-        Arc::new(Event::from_stored(&json, self.data, &sha256).expect("a stored event"))
+        let sha256 = hex::encode(Sha256::digest(&self.data));
+        self.attributes.insert("bodysha256".into(), sha256.into());
+        let attributes = Value::Object(self.attributes).to_string();
+        let digest = Sha256::digest(&attributes);
+        Arc::new(Event::from_stored(&attributes, self.data, &digest).expect("a stored event"))
     }
 }
 

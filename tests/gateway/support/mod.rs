@@ -1,18 +1,20 @@
-//! What tests share: a gateway as a user runs it, a plain HTTP client, brokers, and events.
+//! What tests share: a gateway as a user runs it, a plain HTTP client, real brokers, and what every destination owes.
 
 pub mod brokers;
 pub mod destination_contract;
 pub mod events;
 pub mod gateway;
 pub mod http;
+pub mod oracle;
+pub mod proxy;
 pub mod sign;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use gateway::Gateway;
-pub use http::{Reply, get, post, request};
 use hooksluice::destination::Destination;
+pub use http::{Reply, get, post, request};
 
 /// What `scripts/test` provides. Missing, it is a failure with its remedy, never a skip.
 pub fn needed(variable: &str) -> String {

@@ -1,5 +1,8 @@
 //! The RabbitMQ destination, on a real broker.
 
+mod faults;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,14 +17,15 @@ use tokio::runtime::Handle;
 
 use crate::support::destination_contract::{self, Stored};
 use crate::support::events::{Sample, fresh};
-use crate::support::{brokers, eventually, until_up};
+use crate::support::proxy::Link;
+use crate::support::{brokers, until_up};
 
-fn settings(value: Value) -> Settings {
+fn parsed(value: Value) -> Settings {
     serde_json::from_value(value).expect("settings")
 }
 
 fn open(value: Value) -> RabbitMq {
-    RabbitMq::open("queue", &settings(value), &Quarantine::default(), Handle::current()).expect("it opens")
+    RabbitMq::open("queue", &parsed(value), &Quarantine::default(), Handle::current()).expect("it opens")
 }
 
 fn plain(exchange: &str) -> Value {
@@ -53,6 +57,17 @@ impl Broker {
         };
         self.channel
             .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())
+            .await
+            .expect("declared");
+    }
+
+    async fn plain_queue(&self, name: &str) {
+        let durable = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        self.channel
+            .queue_declare(name.into(), durable, FieldTable::default())
             .await
             .expect("declared");
     }
@@ -135,6 +150,7 @@ fn read_of<'a>(broker: &'a Broker, queue: &'a str) -> impl FnMut(usize) -> Vec<S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_bytes_attributes_key_and_order() {
+    let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
     let rabbitmq = open(plain(&exchange));
     let main = rabbitmq.main();
@@ -148,6 +164,7 @@ async fn keeps_bytes_attributes_key_and_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_return_fails_its_own_publish_and_no_other() {
+    let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
     // Only this type has a queue.
     broker
@@ -163,9 +180,16 @@ async fn a_return_fails_its_own_publish_and_no_other() {
     broker
         .queue(&queue, &exchange, "com.github.push", FieldTable::default())
         .await;
-    let rabbitmq = open(plain(&exchange));
+    let (proxy, url) = faults::through_a_proxy().await;
+    let mut settings = plain(&exchange);
+    settings["url"] = url.into();
+    let rabbitmq = open(settings);
     let main = rabbitmq.main();
     until_up(&main).await;
+    main.publish(Sample::new("warm", "{}").event()).await.expect("a receipt");
+    assert_eq!(broker.read(&queue, 1).await.len(), 1);
+    // All arrive at the broker in one go: it then returns first and confirms many at once.
+    proxy.set(Link::Frozen);
     let prefix = fresh("mixed");
     // Runs of either kind, of several lengths.
     let is_routable = |n: usize| (n / 3 + n % 5) % 2 == 0;
@@ -181,6 +205,8 @@ async fn a_return_fails_its_own_publish_and_no_other() {
             .event();
         main.publish(event)
     });
+    let publishes: Vec<_> = publishes.collect();
+    proxy.set(Link::Open);
     let outcomes = join_all(publishes).await;
     for (n, outcome) in outcomes.iter().enumerate() {
         match outcome {

@@ -1,0 +1,212 @@
+//! `providers`: what is known, and how to configure it.
+
+use serde_json::{Value, json};
+
+use super::files::ConfigFile;
+use super::output::{Failure, Output};
+use crate::config::source::{needs_secret, signature_name};
+use crate::provider::definition::{Prove, Setting};
+use crate::provider::{Catalogue, Definition};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Show this one.
+    name: Option<String>,
+
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
+    let paths = args.config.settings_here()?.map(|config| config.schemas.paths).unwrap_or_default();
+    let catalogue = Catalogue::with_overlays(&paths).map_err(|errors| Failure::usage(errors[0].to_string()))?;
+    match &args.name {
+        Some(name) => {
+            let definition = catalogue.definition(name).map_err(Failure::usage)?;
+            if out.json {
+                return out.value(&whole(&catalogue, name, &definition)?);
+            }
+            show(&catalogue, name, &definition, out)
+        }
+        None => list(&catalogue, out),
+    }
+}
+
+fn list(catalogue: &Catalogue, out: &mut Output) -> Result<(), Failure> {
+    let mut all = Vec::new();
+    for name in catalogue.names() {
+        let definition = catalogue.definition(&name).map_err(Failure::usage)?;
+        all.push((name, definition));
+    }
+    if out.json {
+        return out.value(&all.iter().map(|(name, definition)| summary(name, definition)).collect::<Vec<_>>());
+    }
+    let rows: Vec<_> = all
+        .iter()
+        .map(|(name, definition)| {
+            vec![
+                name.clone(),
+                definition.title.clone(),
+                definition.category.clone(),
+                schemes(definition).join(", "),
+                confidence(definition),
+                names(definition.handshake.iter().map(|handshake| handshake.name.as_str())),
+                names(required(definition)),
+            ]
+        })
+        .collect();
+    out.table(&["NAME", "PLATFORM", "CATEGORY", "SIGNATURE", "PROVED BY", "HANDSHAKES", "NEEDS SETTINGS"], &rows)
+}
+
+fn show(catalogue: &Catalogue, name: &str, definition: &Definition, out: &mut Output) -> Result<(), Failure> {
+    out.line(format!("{} ({})", out.bold(&definition.title), definition.category))?;
+    let mut fact = |label: &str, text: &str| match text.trim() {
+        "" => Ok(()),
+        text => out.line(format!("{} {}", out.dim(&format!("{label:>12}")), text.replace('\n', "\n             "))),
+    };
+    fact("signature", &schemes(definition).join(", "))?;
+    fact("proved by", &format!("{}: {}", confidence(definition), definition.evidence.trim()))?;
+    fact("docs", &format!("{} (read {})", definition.docs, definition.read))?;
+    fact("secret", &definition.secret.hint)?;
+    for handshake in &definition.handshake {
+        let prove = match handshake.prove {
+            Prove::Signature => "its signature",
+            Prove::Token => "a token",
+            Prove::Nothing => "nothing",
+        };
+        fact("handshake", &format!("{} (must prove {prove})", handshake.name))?;
+    }
+    for (setting, declared) in &definition.settings {
+        fact("setting", &format!("{setting}: {}", explain(declared)))?;
+    }
+    fact("event types", &types(catalogue, name, definition)?.join(", "))?;
+    fact("deadline", definition.answer.deadline.as_deref().unwrap_or_default())?;
+    fact("retries", &definition.answer.retries)?;
+    fact("notes", &definition.notes)?;
+    out.line("")?;
+    out.line(out.dim("# in hooksluice.yaml"))?;
+    out.line(snippet(name, definition))?;
+    if let Some(sample) = catalogue.sample_names(name).first() {
+        out.line("")?;
+        out.line(format!("{} hooksluice send {name} {sample}", out.dim("# try it:")))?;
+    }
+    Ok(())
+}
+
+fn explain(setting: &Setting) -> String {
+    let mut text = setting.description.trim_end_matches('.').to_owned();
+    if !setting.one_of.is_empty() {
+        text.push_str(&format!("; one of {}", setting.one_of.join(", ")));
+    }
+    if setting.list {
+        text.push_str("; one or several");
+    }
+    if setting.credential {
+        text.push_str("; a credential");
+    }
+    match &setting.default {
+        Some(default) => text.push_str(&format!("; default {default}")),
+        None if setting.required => text.push_str("; required"),
+        None => {}
+    }
+    text
+}
+
+/// The least that configures a source of this provider.
+fn snippet(name: &str, definition: &Definition) -> String {
+    let variable = name.to_uppercase().replace('-', "_");
+    let mut lines = vec!["sources:".to_owned(), format!("  {name}:"), format!("    provider: {name}")];
+    if needs_secret(definition) {
+        lines.push(format!("    secrets: [{{ env: {variable}_SECRET }}]"));
+    }
+    let settings: Vec<_> = definition.settings.iter().filter(|(_, setting)| setting.required).collect();
+    if !settings.is_empty() {
+        lines.push("    settings:".to_owned());
+    }
+    for (setting, declared) in settings {
+        let value = match (declared.credential, declared.list) {
+            (true, _) => format!("{{ env: {variable}_{} }}", setting.to_uppercase()),
+            (false, true) => "[\"…\"]".to_owned(),
+            (false, false) => "\"…\"".to_owned(),
+        };
+        lines.push(format!("      {setting}: {value} # {}", declared.description.trim_end_matches('.')));
+    }
+    lines.join("\n")
+}
+
+fn summary(name: &str, definition: &Definition) -> Value {
+    json!({
+        "name": name,
+        "title": definition.title,
+        "category": definition.category,
+        "signatures": schemes(definition),
+        "confidence": definition.confidence,
+        "handshakes": definition.handshake.iter().map(|handshake| &handshake.name).collect::<Vec<_>>(),
+        "requiredSettings": required(definition).collect::<Vec<_>>(),
+    })
+}
+
+fn whole(catalogue: &Catalogue, name: &str, definition: &Definition) -> Result<Value, Failure> {
+    let settings = definition.settings.iter().map(|(name, setting)| {
+        json!({
+            "name": name,
+            "description": setting.description,
+            "required": setting.required,
+            "credential": setting.credential,
+            "list": setting.list,
+            "default": setting.default,
+            "oneOf": setting.one_of,
+        })
+    });
+    let mut whole = summary(name, definition);
+    let more = json!({
+        "docs": definition.docs,
+        "read": definition.read,
+        "evidence": definition.evidence,
+        "notes": definition.notes,
+        "secret": definition.secret.hint,
+        "settings": settings.collect::<Vec<_>>(),
+        "types": types(catalogue, name, definition)?,
+        "samples": catalogue.sample_names(name),
+        "deadline": definition.answer.deadline,
+        "retries": definition.answer.retries,
+        "snippet": snippet(name, definition),
+    });
+    if let (Some(whole), Value::Object(more)) = (whole.as_object_mut(), more) {
+        whole.extend(more);
+    }
+    Ok(whole)
+}
+
+/// Event types that have a contract.
+fn types(catalogue: &Catalogue, name: &str, definition: &Definition) -> Result<Vec<String>, Failure> {
+    let schemas = catalogue.schemas(name).map_err(|errors| Failure::usage(errors[0].to_string()))?;
+    let mut types: Vec<String> = schemas
+        .into_iter()
+        .map(|schema| match definition.domain.as_str() {
+            "" => schema.event,
+            domain => format!("{domain}.{}", schema.event),
+        })
+        .collect();
+    types.dedup();
+    Ok(types)
+}
+
+fn schemes(definition: &Definition) -> Vec<String> {
+    let mut schemes: Vec<String> = definition.signature.iter().map(signature_name).collect();
+    schemes.dedup();
+    schemes
+}
+
+fn confidence(definition: &Definition) -> String {
+    format!("{:?}", definition.confidence).to_lowercase()
+}
+
+fn required(definition: &Definition) -> impl Iterator<Item = &str> {
+    definition.settings.iter().filter(|(_, setting)| setting.required).map(|(name, _)| name.as_str())
+}
+
+fn names<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let joined = names.collect::<Vec<_>>().join(", ");
+    if joined.is_empty() { "-".into() } else { joined }
+}
