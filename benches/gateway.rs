@@ -52,7 +52,7 @@ fn main() {
     if let Ok(address) = std::env::var("HOOKSLUICE_TEST_KAFKA") {
         let topic = format!("bench-{}", std::process::id());
         let destination = format!(
-            "destinations: {{ bench: {{ kafka: {{ bootstrap_servers: \"{address}\", topic: \"{topic}\", properties: {{ compression.type: lz4 }} }} }} }}"
+            "destinations: {{ bench: {{ kafka: {{ bootstrap_servers: \"{address}\", topic: \"{topic}\", declare: true, properties: {{ compression.type: lz4 }} }} }} }}"
         );
         row(
             "Kafka (acks=all, linger 1 ms, lz4)",

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::files::ConfigFile;
 use super::output::{Failure, Output, runtime};
-use crate::config::{self, Loaded, Problem};
+use crate::config::{Loaded, Problem};
 use crate::serve;
 
 #[derive(Debug, clap::Args)]
@@ -35,20 +35,21 @@ struct Live {
 }
 
 pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
-    let path = args.config.find()?;
-    let loaded = match config::load_with(path.as_deref(), std::env::vars()).and_then(|loaded| {
-        serve::check(&loaded)?;
-        Ok(loaded)
-    }) {
+    let (path, loaded) = match args.config.load() {
         Ok(loaded) => loaded,
-        Err(problems) => {
+        Err(Failure::Config(problems)) => {
             if out.json {
-                out.value(&Report { ok: false, problems: &problems, live: None })?;
+                out.value(&Report {
+                    ok: false,
+                    problems: &problems,
+                    live: None,
+                })?;
             } else {
                 show_problems(&problems, out)?;
             }
             return Err(Failure::Said(2));
         }
+        Err(other) => return Err(other),
     };
     let live = match args.live {
         true => Some(ask(&loaded)?),
@@ -56,11 +57,18 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     };
     let ok = live.iter().flatten().all(|finding| finding.ok);
     if out.json {
-        out.value(&Report { ok, problems: &[], live })?;
+        out.value(&Report {
+            ok,
+            problems: &[],
+            live,
+        })?;
     } else {
         let name = path.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
         let (sources, destinations) = (loaded.sources.len(), loaded.config.destinations.len());
-        out.line(format!("{} {name}: {sources} sources, {destinations} destinations", out.good("ok")))?;
+        out.line(format!(
+            "{} {name}: {sources} sources, {destinations} destinations",
+            out.good("ok")
+        ))?;
         for finding in live.iter().flatten() {
             let mark = if finding.ok { out.good("ok") } else { out.bad("no") };
             out.line(format!("{mark} {}: {}", finding.place, finding.message))?;
@@ -90,6 +98,11 @@ fn ask(loaded: &Loaded) -> Result<Vec<Live>, Failure> {
     let findings = runtime()?.block_on(serve::probe(loaded));
     Ok(findings
         .into_iter()
-        .map(|finding| Live { ok: finding.ok, place: finding.place, message: finding.text, remedy: finding.remedy })
+        .map(|finding| Live {
+            ok: finding.ok,
+            place: finding.place,
+            message: finding.text,
+            remedy: finding.remedy,
+        })
         .collect())
 }

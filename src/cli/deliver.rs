@@ -10,16 +10,16 @@ use serde_json::json;
 use super::files::ConfigFile;
 use super::health::{reachable, root_cause};
 use super::output::{Failure, Output, printable, runtime};
-use super::signing;
 use crate::clock;
 use crate::config::{self, Config, LoadedSource};
-use crate::delivery::{HeaderName, HeaderValue, Headers, Method, RawDelivery};
+use crate::delivery::{HeaderName, HeaderValue, Headers, Method};
 use crate::provider::definition::{Alternative, Find};
 use crate::provider::nearest::did_you_mean;
 use crate::provider::sample::{Request, Sample};
 use crate::provider::settings::Given;
 use crate::provider::{Catalogue, Definition, Settings};
 use crate::secret::{NamedSecret, Secret};
+use crate::verify::{self, Signed, Unsigned};
 
 #[derive(Debug, clap::Args)]
 pub struct SignArgs {
@@ -66,7 +66,7 @@ struct What {
 struct Delivery {
     event: String,
     to: String,
-    signed: RawDelivery,
+    signed: Signed,
     /// Something to know about sending it twice.
     note: Option<&'static str>,
 }
@@ -76,6 +76,8 @@ struct Signer {
     definition: Definition,
     settings: Settings,
     secrets: Vec<NamedSecret>,
+    /// The source's pin.
+    signature: Option<String>,
     catalogue: Catalogue,
     /// Where it is sent.
     to: String,
@@ -102,21 +104,33 @@ pub fn sign(args: &SignArgs, out: &mut Output) -> Result<(), Failure> {
     let data = match (&args.what.body, body) {
         (Some(path), _) => format!("@{}", path.display()),
         (None, Ok(text)) => text.to_owned(),
-        (None, Err(_)) => return Err(Failure::finding("the sample's body is not text: give it with `--body FILE`")),
+        (None, Err(_)) => {
+            return Err(Failure::finding(
+                "the sample's body is not text: give it with `--body FILE`",
+            ));
+        }
     };
     let mut curl = format!("curl -X {}", delivery.signed.method);
     for (name, value) in &headers {
         curl.push_str(&format!(" -H {}", quoted(&format!("{name}: {value}"))));
     }
     out.line("")?;
-    out.line(format!("{curl} --data-binary {} {}", quoted(&data), quoted(&delivery.to)))
+    out.line(format!(
+        "{curl} --data-binary {} {}",
+        quoted(&data),
+        quoted(&delivery.to)
+    ))
 }
 
 pub fn send(args: &SendArgs, out: &mut Output) -> Result<(), Failure> {
     let delivery = prepare(&args.what)?;
     let answer = runtime()?.block_on(post(&delivery));
     let (status, id, body) = answer.map_err(|error| {
-        Failure::finding(format!("no answer from {}: {}; is the gateway running?", delivery.to, root_cause(&error)))
+        Failure::finding(format!(
+            "no answer from {}: {}; is the gateway running?",
+            delivery.to,
+            root_cause(&error)
+        ))
     })?;
     let good = (200..300).contains(&status);
     if out.json {
@@ -127,7 +141,10 @@ pub fn send(args: &SendArgs, out: &mut Output) -> Result<(), Failure> {
     } else {
         let status = status.to_string();
         let status = if good { out.good(&status) } else { out.bad(&status) };
-        out.line(format!("{status} {} {} to {}", args.what.provider, delivery.event, delivery.to))?;
+        out.line(format!(
+            "{status} {} {} to {}",
+            args.what.provider, delivery.event, delivery.to
+        ))?;
         if let Some(id) = id {
             out.line(format!("{} {}", out.dim("hooksluice-event-id"), printable(&id)))?;
         }
@@ -144,31 +161,44 @@ pub fn send(args: &SendArgs, out: &mut Output) -> Result<(), Failure> {
 
 async fn post(delivery: &Delivery) -> Result<(u16, Option<String>, Bytes), reqwest::Error> {
     // A local gateway is not to be looked for behind a proxy; a redirect is an answer like any other.
-    let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+    let client = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none());
     let client = if delivery.is_local() { client.no_proxy() } else { client }.build()?;
-    let method = reqwest::Method::from_bytes(delivery.signed.method.as_str().as_bytes()).unwrap_or(reqwest::Method::POST);
+    let method =
+        reqwest::Method::from_bytes(delivery.signed.method.as_str().as_bytes()).unwrap_or(reqwest::Method::POST);
     let mut request = client.request(method, &delivery.to).body(delivery.signed.body.clone());
     for (name, value) in delivery.signed.headers.iter() {
         request = request.header(name.as_str(), value.as_bytes());
     }
     let response = request.send().await?;
     let status = response.status().as_u16();
-    let id = response.headers().get("hooksluice-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let id = response
+        .headers()
+        .get("hooksluice-event-id")
+        .and_then(|id| id.to_str().ok())
+        .map(str::to_owned);
     Ok((status, id, response.bytes().await?))
 }
 
 impl Delivery {
     fn headers(&self) -> impl Iterator<Item = (String, String)> {
-        self.signed
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        self.signed.headers.iter().map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
     }
 
     fn is_local(&self) -> bool {
         let uri: Option<http::Uri> = self.to.parse().ok();
         let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default();
-        host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        host == "localhost"
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
     }
 }
 
@@ -187,8 +217,9 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
     let id_in_header = fresh_ids(&signer.definition, &mut headers);
     let mut given = Headers::default();
     for line in &what.headers {
-        let (name, value) =
-            line.split_once(':').ok_or_else(|| Failure::usage(format!("`--header {line}`: write it as `Name: value`")))?;
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| Failure::usage(format!("`--header {line}`: write it as `Name: value`")))?;
         headers.retain(|known, _| !known.eq_ignore_ascii_case(name.trim()));
         headers.insert(name.trim().to_owned(), value.trim().to_owned());
     }
@@ -198,27 +229,43 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
         given.push(name_parsed, HeaderValue::from_str(&value).map_err(|_| wrong("value"))?);
     }
     let method = sample.request.method.as_deref().unwrap_or("POST");
-    let path = signer.to.parse::<http::Uri>().map_err(|error| Failure::usage(format!("`{}`: {error}", signer.to)))?;
-    let now = clock::now();
-    let unsigned = RawDelivery {
-        method: method.parse::<Method>().map_err(|_| Failure::usage(format!("`{method}` is not a method")))?,
-        path: path.path().to_owned(),
-        query: sample.request.query.clone(),
-        url: signer.believed.clone(),
+    let uri = signer.to.parse::<http::Uri>();
+    if !uri
+        .as_ref()
+        .is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some())
+    {
+        return Err(Failure::usage(format!(
+            "`{}` is not a URL; write it as `http://127.0.0.1:8080/in/github`",
+            signer.to
+        )));
+    }
+    let unsigned = Unsigned {
+        method: method
+            .parse::<Method>()
+            .map_err(|_| Failure::usage(format!("`{method}` is not a method")))?,
+        url: with_query(&signer.believed, &sample.request.query),
         headers: given,
         body: Bytes::from(body),
-        received: now,
-        sender: None,
+        at: clock::now(),
     };
-    let signed =
-        signing::sign(&signer.definition, &signer.secrets, &signer.settings, unsigned, now).map_err(Failure::usage)?;
-    let to = match signed.query.as_str() {
-        "" => signer.to,
-        query => format!("{}?{query}", signer.to),
-    };
+    let Signer {
+        definition,
+        settings,
+        secrets,
+        signature,
+        ..
+    } = &signer;
+    let signed = verify::sign(definition, secrets, settings, signature.as_deref(), unsigned)
+        .map_err(|problems| Failure::usage(format!("cannot sign for `{}`: {}", what.provider, problems.join("; "))))?;
+    let to = with_query(&with_query(&signer.to, &sample.request.query), &signed.added_query);
     let note = (!id_in_header && !signer.definition.event.id.is_empty())
         .then_some("the event's id is in the body: sent again as it is, it counts as a duplicate");
-    Ok(Delivery { event: sample.event, to, signed, note })
+    Ok(Delivery {
+        event: sample.event,
+        to,
+        signed,
+        note,
+    })
 }
 
 /// Secret, settings and URL of a source that is configured.
@@ -226,17 +273,23 @@ fn from_config(what: &What) -> Result<Signer, Failure> {
     let path = what.config.find_here().ok_or_else(|| {
         Failure::usage("no configuration: name one with `--config FILE`, start `hooksluice quickstart`, or give `--secret-env` and `--to`")
     })?;
-    let config = config::settings(Some(&path), std::env::vars())?;
+    let config = config::settings(Some(&path), config::environment())?;
     let name = choose(what, &config, &path.display().to_string())?;
     // Only this source: an operator's shell may lack the secrets of the others.
     let loaded = config::load_only(config, &name)?;
-    let source: &LoadedSource =
-        loaded.sources.first().ok_or_else(|| Failure::usage(format!("no source `{name}` in the configuration")))?;
-    let to = what.to.clone().unwrap_or_else(|| local_url(&loaded.config, &source.path));
+    let source: &LoadedSource = loaded
+        .sources
+        .first()
+        .ok_or_else(|| Failure::usage(format!("no source `{name}` in the configuration")))?;
+    let to = what
+        .to
+        .clone()
+        .unwrap_or_else(|| local_url(&loaded.config, &source.path));
     Ok(Signer {
         definition: source.definition.clone(),
         settings: source.settings.clone(),
         secrets: source.secrets.clone(),
+        signature: source.signature.clone(),
         believed: source.public_url.clone().unwrap_or_else(|| to.clone()),
         to,
         catalogue: loaded.catalogue,
@@ -244,24 +297,32 @@ fn from_config(what: &What) -> Result<Signer, Failure> {
 }
 
 fn without_config(what: &What, variable: &str) -> Result<Signer, Failure> {
-    let secret = std::env::var(variable)
-        .map_err(|_| Failure::usage(format!("environment variable `{variable}` is not set; export the secret under that name")))?;
+    let secret = std::env::var(variable).map_err(|_| {
+        Failure::usage(format!(
+            "environment variable `{variable}` is not set; export the secret under that name"
+        ))
+    })?;
     let mut given = BTreeMap::new();
     for setting in &what.settings {
-        let (name, value) =
-            setting.split_once('=').ok_or_else(|| Failure::usage(format!("`--setting {setting}`: write it as `name=value`")))?;
+        let (name, value) = setting
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("`--setting {setting}`: write it as `name=value`")))?;
         let value: Given = serde_json::from_value(json!(value)).map_err(Failure::usage)?;
         given.insert(name.to_owned(), value);
     }
     let catalogue = Catalogue::built_in();
-    let provider = catalogue.provider(&what.provider, &given).map_err(|errors| {
-        Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    })?;
+    let provider = catalogue
+        .provider(&what.provider, &given)
+        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let to = what.to.clone().unwrap_or_default();
     Ok(Signer {
         definition: provider.definition,
         settings: provider.settings,
-        secrets: vec![NamedSecret { name: variable.into(), secret: Secret::new(secret) }],
+        secrets: vec![NamedSecret {
+            name: variable.into(),
+            secret: Secret::new(secret),
+        }],
+        signature: None,
         believed: to.clone(),
         to,
         catalogue,
@@ -270,11 +331,20 @@ fn without_config(what: &What, variable: &str) -> Result<Signer, Failure> {
 
 /// The named source, or the only one of the provider.
 fn choose(what: &What, config: &Config, file: &str) -> Result<String, Failure> {
-    let known = || config.sources.iter().filter(|(_, source)| source.provider == what.provider).map(|(name, _)| name.as_str());
+    let known = || {
+        config
+            .sources
+            .iter()
+            .filter(|(_, source)| source.provider == what.provider)
+            .map(|(name, _)| name.as_str())
+    };
     if let Some(name) = &what.source {
         return match config.sources.get(name) {
             Some(source) if source.provider == what.provider => Ok(name.clone()),
-            Some(source) => Err(Failure::usage(format!("source `{name}` is of provider `{}`", source.provider))),
+            Some(source) => Err(Failure::usage(format!(
+                "source `{name}` is of provider `{}`",
+                source.provider
+            ))),
             None => Err(Failure::usage(format!(
                 "no source `{name}` in {file}{}",
                 did_you_mean(name, config.sources.keys().map(String::as_str))
@@ -329,7 +399,10 @@ fn sample(what: &What, signer: &Signer) -> Result<Sample, Failure> {
 /// A request around a body of the user's own: the event's name goes where the provider's data looks for it first.
 fn own(what: &What, signer: &Signer, event: &str) -> Result<Sample, Failure> {
     if what.body.is_none() {
-        return Err(Failure::usage(format!("provider `{}` has no samples: give a body with `--body FILE`", what.provider)));
+        return Err(Failure::usage(format!(
+            "provider `{}` has no samples: give a body with `--body FILE`",
+            what.provider
+        )));
     }
     let mut headers = BTreeMap::from([("Content-Type".to_owned(), "application/json".to_owned())]);
     if let Some(header) = finds(&signer.definition.event.kind).find_map(|find| find.header.as_ref()) {
@@ -339,7 +412,10 @@ fn own(what: &What, signer: &Signer, event: &str) -> Result<Sample, Failure> {
         name: event.to_owned(),
         event: event.to_owned(),
         body: Vec::new(),
-        request: Request { headers, ..Request::default() },
+        request: Request {
+            headers,
+            ..Request::default()
+        },
         signed: None,
         place: String::new(),
     })
@@ -365,8 +441,20 @@ fn finds(alternatives: &[Alternative]) -> impl Iterator<Item = &Find> {
     })
 }
 
+fn with_query(url: &str, query: &str) -> String {
+    match (query, url.contains('?')) {
+        ("", _) => url.to_owned(),
+        (query, true) => format!("{url}&{query}"),
+        (query, false) => format!("{url}?{query}"),
+    }
+}
+
 /// For a POSIX shell.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::Failure;
 use crate::config::{self, Config, Loaded};
+use crate::serve;
 
 /// Where `quickstart` keeps its files unless told otherwise.
 pub const QUICKSTART: &str = "hooksluice-quickstart";
@@ -24,7 +25,8 @@ pub struct ConfigFile {
 impl ConfigFile {
     /// What `serve` and `check` mean: a file, or the environment alone.
     pub fn find(&self) -> Result<Option<PathBuf>, Failure> {
-        let named_by_environment = || std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("HOOKSLUICE__"));
+        let named_by_environment =
+            || std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with("HOOKSLUICE__"));
         match self.named_or_usual() {
             Some(path) => Ok(Some(path)),
             None if named_by_environment() => Ok(None),
@@ -36,20 +38,26 @@ impl ConfigFile {
 
     /// What a command means that talks to or looks into a gateway: the quickstart's counts too.
     pub fn find_here(&self) -> Option<PathBuf> {
-        self.named_or_usual().or_else(|| Some(Path::new(QUICKSTART).join(FILE)).filter(|path| path.is_file()))
+        self.named_or_usual()
+            .or_else(|| Some(Path::new(QUICKSTART).join(FILE)).filter(|path| path.is_file()))
     }
 
-    /// Loads what `serve` would.
+    /// Loads and compiles what `serve` would serve. Every problem at once.
     pub fn load(&self) -> Result<(Option<PathBuf>, Loaded), Failure> {
         let path = self.find()?;
-        let loaded = config::load_with(path.as_deref(), std::env::vars())?;
-        Ok((path, loaded))
+        let (loaded, mut problems) = config::inspect(path.as_deref(), config::environment());
+        problems.extend(serve::check(&loaded).err().unwrap_or_default());
+        if problems.is_empty() {
+            Ok((path, loaded))
+        } else {
+            Err(Failure::Config(problems))
+        }
     }
 
     /// The settings alone: an operator's shell has not the gateway's secrets.
     pub fn settings_here(&self) -> Result<Option<Config>, Failure> {
         match self.find_here() {
-            Some(path) => Ok(Some(config::settings(Some(&path), std::env::vars())?)),
+            Some(path) => Ok(Some(config::settings(Some(&path), config::environment())?)),
             None => Ok(None),
         }
     }

@@ -24,7 +24,10 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let base = match &args.url {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => {
-            let listen = args.config.settings_here()?.map_or_else(|| Admin::default().listen, |config| config.admin.listen);
+            let listen = args
+                .config
+                .settings_here()?
+                .map_or_else(|| Admin::default().listen, |config| config.admin.listen);
             format!("http://{}:{}", reachable(listen.ip()), listen.port())
         }
     };
@@ -44,7 +47,11 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         out.value(&json!({ "ready": ready, "detail": detail }))?;
         return if ready { Ok(()) } else { Err(Failure::Said(1)) };
     }
-    if ready { out.line(detail) } else { Err(Failure::Finding(detail)) }
+    if ready {
+        out.line(detail)
+    } else {
+        Err(Failure::Finding(detail))
+    }
 }
 
 /// An address to call for one that is listened on: every address includes the loopback.

@@ -10,7 +10,6 @@ mod output;
 mod providers;
 mod quickstart;
 mod serve;
-mod signing;
 mod stored;
 
 use std::ffi::OsString;
@@ -23,7 +22,13 @@ use self::output::Output;
 
 /// The gate between webhooks and your streams.
 #[derive(Debug, Parser)]
-#[command(name = "hooksluice", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "hooksluice",
+    version,
+    about,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

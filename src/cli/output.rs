@@ -60,7 +60,12 @@ impl Failure {
         let (code, _said) = match self {
             Self::Finding(message) => (1, writeln!(err, "hooksluice: {message}")),
             Self::Usage(message) => (2, writeln!(err, "hooksluice: {message}")),
-            Self::Config(problems) => (2, problems.iter().try_for_each(|problem| writeln!(err, "hooksluice: {problem}"))),
+            Self::Config(problems) => (
+                2,
+                problems
+                    .iter()
+                    .try_for_each(|problem| writeln!(err, "hooksluice: {problem}")),
+            ),
             Self::Said(code) => (code, Ok(())),
             Self::Closed => (0, Ok(())),
         };
@@ -83,7 +88,11 @@ impl Output {
 
     /// A value as JSON: indented in a terminal, one line otherwise.
     pub fn value(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = if io::stdout().is_terminal() { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+        let text = if io::stdout().is_terminal() {
+            serde_json::to_string_pretty(value)
+        } else {
+            serde_json::to_string(value)
+        };
         self.line(text.map_err(Failure::finding)?)
     }
 
@@ -97,17 +106,24 @@ impl Output {
     /// Rows in columns, under a heading.
     pub fn table(&mut self, heading: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
         let width = |column: usize| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            let cells = rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count());
             cells.chain([heading[column].len()]).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..heading.len()).map(width).collect();
         let lay = |cells: &mut dyn Iterator<Item = &str>| {
-            let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let padded: Vec<String> = cells
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
             padded.join("  ").trim_end().to_owned()
         };
         let heading = lay(&mut heading.iter().copied());
         self.line(self.dim(&heading))?;
-        rows.iter().try_for_each(|row| self.line(lay(&mut row.iter().map(String::as_str))))
+        rows.iter()
+            .try_for_each(|row| self.line(lay(&mut row.iter().map(String::as_str))))
     }
 
     pub fn bold(&self, text: &str) -> String {
@@ -124,13 +140,25 @@ impl Output {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
 /// Text from a delivery, safe for a terminal: control characters would move its cursor or recolour it.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// What runs a command's asynchronous part.

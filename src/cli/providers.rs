@@ -18,7 +18,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
-    let paths = args.config.settings_here()?.map(|config| config.schemas.paths).unwrap_or_default();
+    let paths = args
+        .config
+        .settings_here()?
+        .map(|config| config.schemas.paths)
+        .unwrap_or_default();
     let catalogue = Catalogue::with_overlays(&paths).map_err(|errors| Failure::usage(errors[0].to_string()))?;
     match &args.name {
         Some(name) => {
@@ -39,7 +43,11 @@ fn list(catalogue: &Catalogue, out: &mut Output) -> Result<(), Failure> {
         all.push((name, definition));
     }
     if out.json {
-        return out.value(&all.iter().map(|(name, definition)| summary(name, definition)).collect::<Vec<_>>());
+        return out.value(
+            &all.iter()
+                .map(|(name, definition)| summary(name, definition))
+                .collect::<Vec<_>>(),
+        );
     }
     let rows: Vec<_> = all
         .iter()
@@ -55,17 +63,35 @@ fn list(catalogue: &Catalogue, out: &mut Output) -> Result<(), Failure> {
             ]
         })
         .collect();
-    out.table(&["NAME", "PLATFORM", "CATEGORY", "SIGNATURE", "PROVED BY", "HANDSHAKES", "NEEDS SETTINGS"], &rows)
+    out.table(
+        &[
+            "NAME",
+            "PLATFORM",
+            "CATEGORY",
+            "SIGNATURE",
+            "PROVED BY",
+            "HANDSHAKES",
+            "NEEDS SETTINGS",
+        ],
+        &rows,
+    )
 }
 
 fn show(catalogue: &Catalogue, name: &str, definition: &Definition, out: &mut Output) -> Result<(), Failure> {
     out.line(format!("{} ({})", out.bold(&definition.title), definition.category))?;
     let mut fact = |label: &str, text: &str| match text.trim() {
         "" => Ok(()),
-        text => out.line(format!("{} {}", out.dim(&format!("{label:>12}")), text.replace('\n', "\n             "))),
+        text => out.line(format!(
+            "{} {}",
+            out.dim(&format!("{label:>12}")),
+            text.replace('\n', "\n             ")
+        )),
     };
     fact("signature", &schemes(definition).join(", "))?;
-    fact("proved by", &format!("{}: {}", confidence(definition), definition.evidence.trim()))?;
+    fact(
+        "proved by",
+        &format!("{}: {}", confidence(definition), definition.evidence.trim()),
+    )?;
     fact("docs", &format!("{} (read {})", definition.docs, definition.read))?;
     fact("secret", &definition.secret.hint)?;
     for handshake in &definition.handshake {
@@ -115,11 +141,19 @@ fn explain(setting: &Setting) -> String {
 /// The least that configures a source of this provider.
 fn snippet(name: &str, definition: &Definition) -> String {
     let variable = name.to_uppercase().replace('-', "_");
-    let mut lines = vec!["sources:".to_owned(), format!("  {name}:"), format!("    provider: {name}")];
+    let mut lines = vec![
+        "sources:".to_owned(),
+        format!("  {name}:"),
+        format!("    provider: {name}"),
+    ];
     if needs_secret(definition) {
         lines.push(format!("    secrets: [{{ env: {variable}_SECRET }}]"));
     }
-    let settings: Vec<_> = definition.settings.iter().filter(|(_, setting)| setting.required).collect();
+    let settings: Vec<_> = definition
+        .settings
+        .iter()
+        .filter(|(_, setting)| setting.required)
+        .collect();
     if !settings.is_empty() {
         lines.push("    settings:".to_owned());
     }
@@ -129,7 +163,10 @@ fn snippet(name: &str, definition: &Definition) -> String {
             (false, true) => "[\"…\"]".to_owned(),
             (false, false) => "\"…\"".to_owned(),
         };
-        lines.push(format!("      {setting}: {value} # {}", declared.description.trim_end_matches('.')));
+        lines.push(format!(
+            "      {setting}: {value} # {}",
+            declared.description.trim_end_matches('.')
+        ));
     }
     lines.join("\n")
 }
@@ -180,7 +217,9 @@ fn whole(catalogue: &Catalogue, name: &str, definition: &Definition) -> Result<V
 
 /// Event types that have a contract.
 fn types(catalogue: &Catalogue, name: &str, definition: &Definition) -> Result<Vec<String>, Failure> {
-    let schemas = catalogue.schemas(name).map_err(|errors| Failure::usage(errors[0].to_string()))?;
+    let schemas = catalogue
+        .schemas(name)
+        .map_err(|errors| Failure::usage(errors[0].to_string()))?;
     let mut types: Vec<String> = schemas
         .into_iter()
         .map(|schema| match definition.domain.as_str() {
@@ -193,8 +232,16 @@ fn types(catalogue: &Catalogue, name: &str, definition: &Definition) -> Result<V
 }
 
 fn schemes(definition: &Definition) -> Vec<String> {
-    let mut schemes: Vec<String> = definition.signature.iter().map(signature_name).collect();
-    schemes.dedup();
+    let mut schemes = Vec::new();
+    for signature in &definition.signature {
+        let scheme = match &signature.name {
+            Some(name) => format!("{} ({name})", signature_name(signature)),
+            None => signature_name(signature),
+        };
+        if !schemes.contains(&scheme) {
+            schemes.push(scheme);
+        }
+    }
     schemes
 }
 
@@ -203,7 +250,11 @@ fn confidence(definition: &Definition) -> String {
 }
 
 fn required(definition: &Definition) -> impl Iterator<Item = &str> {
-    definition.settings.iter().filter(|(_, setting)| setting.required).map(|(name, _)| name.as_str())
+    definition
+        .settings
+        .iter()
+        .filter(|(_, setting)| setting.required)
+        .map(|(name, _)| name.as_str())
 }
 
 fn names<'n>(names: impl Iterator<Item = &'n str>) -> String {

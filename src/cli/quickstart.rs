@@ -15,7 +15,7 @@ use super::health::reachable;
 use super::output::{Failure, Output, runtime};
 use crate::config::{self, Loaded};
 use crate::provider::Catalogue;
-use crate::provider::definition::SecretEncoding;
+use crate::provider::definition::{Scheme, SecretEncoding};
 use crate::serve;
 use crate::telemetry::logs;
 
@@ -33,11 +33,12 @@ pub struct Args {
 }
 
 /// Sources by name, their providers, and the sample to try.
-const SOURCES: [(&str, &str); 4] =
-    [("github", "github"), ("stripe", "stripe"), ("local", "standard-webhooks"), ("custom", "hmac")];
-
-/// Samples that say most, where a provider has them.
-const TRY: [&str; 2] = ["push", "invoice.paid"];
+const SOURCES: [(&str, &str, &str); 4] = [
+    ("github", "github", "push"),
+    ("stripe", "stripe", "invoice.paid"),
+    ("local", "standard-webhooks", "default"),
+    ("custom", "hmac", "order.shipped"),
+];
 
 pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let path = args.dir.join(FILE);
@@ -62,7 +63,11 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
 
 fn write(args: &Args, path: &Path) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| Failure::finding(format!("cannot write `{}`: {error}", path.display()));
-    DirBuilder::new().recursive(true).mode(0o700).create(&args.dir).map_err(cannot)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&args.dir)
+        .map_err(cannot)?;
     let text = configuration(args)?;
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(path);
@@ -70,7 +75,9 @@ fn write(args: &Args, path: &Path) -> Result<(), Failure> {
         ErrorKind::AlreadyExists => Failure::finding(format!("`{}` has just appeared: start again", path.display())),
         _ => cannot(error),
     })?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(cannot)
 }
 
 /// A configuration to look at and to go on from.
@@ -81,17 +88,27 @@ fn configuration(args: &Args) -> Result<String, Failure> {
     let mut text = format!(
         "# Made by `hooksluice quickstart`, with secrets of its own: mode 0600, keep it to yourself.
 # Every setting: docs/configuration.md. A change is taken without a restart.
-ingress: {{ listen: \"{listen}\" }}
+ingress: {{ listen: \"{listen}\", drain_delay: 0s }}
 admin: {{ listen: \"{admin}\" }}
 journal: {{ path: {journal} }}
 sources:
 "
     );
     let catalogue = Catalogue::built_in();
-    for (name, provider) in SOURCES {
+    for (name, provider, _) in SOURCES {
         let definition = catalogue.definition(provider).map_err(Failure::finding)?;
-        let secret = fresh_secret(definition.secret.prefix.as_deref().unwrap_or_default(), definition.secret.encoding)?;
-        text.push_str(&format!("  {name}: {{ provider: {provider}, secrets: [{{ name: quickstart, value: {secret} }}] }}\n"));
+        // The form of a shared secret, where the provider also takes public keys.
+        let shared = definition
+            .signature
+            .iter()
+            .find(|signature| signature.scheme == Scheme::Hmac);
+        let form = shared
+            .and_then(|signature| signature.secret.as_ref())
+            .unwrap_or(&definition.secret);
+        let secret = fresh_secret(form.prefix.as_deref().unwrap_or_default(), form.encoding)?;
+        text.push_str(&format!(
+            "  {name}: {{ provider: {provider}, secrets: [{{ name: quickstart, value: {secret} }}] }}\n"
+        ));
     }
     Ok(text)
 }
@@ -99,7 +116,9 @@ sources:
 /// 32 random bytes in the form that the provider's secrets have.
 fn fresh_secret(prefix: &str, encoding: SecretEncoding) -> Result<String, Failure> {
     let mut bytes = [0; 32];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Failure::finding("the system gives no random bytes"))?;
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| Failure::finding("the system gives no random bytes"))?;
     let text = match encoding {
         SecretEncoding::Base64 => STANDARD.encode(bytes),
         _ => hex::encode(bytes),
@@ -123,7 +142,11 @@ fn welcome(
     let program = std::env::args().next().unwrap_or_else(|| "hooksluice".into());
     let (ingress, admin) = (callable(ingress), callable(admin));
     // The usual folder is found without being named.
-    let config = if path == Path::new(QUICKSTART).join(FILE) { String::new() } else { format!(" --config {}", path.display()) };
+    let config = if path == Path::new(QUICKSTART).join(FILE) {
+        String::new()
+    } else {
+        format!(" --config {}", path.display())
+    };
     if out.json {
         let sources = loaded.sources.iter().map(|source| {
             serde_json::json!({ "name": &*source.name, "provider": &*source.provider, "url": format!("{ingress}{}", source.path) })
@@ -134,29 +157,61 @@ fn welcome(
         }));
     }
     out.line("")?;
-    out.line(format!("{}  verifies webhooks and keeps them in an embedded journal", out.bold("hooksluice")))?;
-    let how = if fresh { "with fresh secrets" } else { "with the secrets of the last start" };
-    out.line(out.dim(&format!("{}: configuration, {how}; the journal lies beside it", path.display())))?;
+    out.line(format!(
+        "{}  verifies webhooks and keeps them in an embedded journal",
+        out.bold("hooksluice")
+    ))?;
+    let how = if fresh {
+        "with fresh secrets"
+    } else {
+        "with the secrets of the last start"
+    };
+    out.line(out.dim(&format!(
+        "{}: configuration, {how}; the journal lies beside it",
+        path.display()
+    )))?;
     out.line("")?;
-    for source in &loaded.sources {
+    let mut sources: Vec<_> = loaded.sources.iter().collect();
+    // Ours as we list them; what the user has added, behind.
+    sources.sort_by_key(|source| {
+        SOURCES
+            .iter()
+            .position(|(name, ..)| *name == &*source.name)
+            .unwrap_or(SOURCES.len())
+    });
+    for source in sources {
+        let ours = SOURCES
+            .iter()
+            .find(|(_, provider, _)| *provider == &*source.provider)
+            .map(|(.., sample)| *sample);
         let names = loaded.catalogue.sample_names(&source.provider);
-        let sample = TRY.iter().find(|wanted| names.iter().any(|name| name == *wanted)).copied();
-        let sample = sample.or(names.first().map(String::as_str)).unwrap_or_default();
-        out.line(format!("  {}  {ingress}{}", out.bold(&format!("{:<8}", source.name)), source.path))?;
+        let sample = ours.or(names.first().map(String::as_str)).unwrap_or_default();
+        out.line(format!(
+            "  {}  {ingress}{}",
+            out.bold(&format!("{:<9}", source.name)),
+            source.path
+        ))?;
         let line = format!("{program} send {} {sample}{config}", source.provider);
-        out.line(format!("            {}", out.good(line.trim_end())))?;
+        out.line(format!("             {}", out.good(line.trim_end())))?;
     }
     out.line("")?;
-    out.line(format!("  {}  {}", out.bold("see what arrived"), out.good(&format!("{program} events list{config}"))))?;
-    out.line(format!("  {}       {admin}/", out.bold("inspector")))?;
-    out.line(format!("  {}         {admin}/metrics", out.bold("metrics")))?;
+    let events = out.good(&format!("{program} events list{config}"));
+    for (label, text) in [
+        ("journal", events),
+        ("inspector", format!("{admin}/")),
+        ("metrics", format!("{admin}/metrics")),
+    ] {
+        out.line(format!("  {}  {text}", out.bold(&format!("{label:<9}"))))?;
+    }
     out.line("")?;
     out.line(out.dim("Ctrl-C stops it; nothing that was acknowledged is lost."))
 }
 
 /// What a client on this machine calls.
 fn callable(url: &str) -> String {
-    let address = url.rsplit_once("//").and_then(|(scheme, address)| Some((scheme, address.parse::<SocketAddr>().ok()?)));
+    let address = url
+        .rsplit_once("//")
+        .and_then(|(scheme, address)| Some((scheme, address.parse::<SocketAddr>().ok()?)));
     match address {
         Some((scheme, address)) => format!("{scheme}//{}:{}", reachable(address.ip()), address.port()),
         None => url.to_owned(),

@@ -112,9 +112,13 @@ impl Where {
             Some(path) => path.clone(),
             None => {
                 let config = self.config.settings_here()?.ok_or_else(|| {
-                    Failure::usage("no configuration: name one with `--config FILE`, or the journal itself with `--journal FILE`")
+                    Failure::usage(
+                        "no configuration: name one with `--config FILE`, or the journal itself with `--journal FILE`",
+                    )
                 })?;
-                let journal = config.journal.ok_or_else(|| Failure::usage("the configuration has no journal"))?;
+                let journal = config
+                    .journal
+                    .ok_or_else(|| Failure::usage("the configuration has no journal"))?;
                 journal.path
             }
         };
@@ -124,7 +128,11 @@ impl Where {
 
 impl Which {
     fn filter(&self) -> Filter {
-        Filter { source: self.source.clone(), kind: self.kind.clone(), ..Filter::default() }
+        Filter {
+            source: self.source.clone(),
+            kind: self.kind.clone(),
+            ..Filter::default()
+        }
     }
 }
 
@@ -133,7 +141,12 @@ fn list(table: Table, args: &List, out: &mut Output) -> Result<(), Failure> {
         Some(ago) => Some(crate::clock::now().checked_sub(ago.get()).map_err(Failure::usage)?),
         None => None,
     };
-    let filter = Filter { limit: Some(args.limit), newest: true, since, ..args.which.filter() };
+    let filter = Filter {
+        limit: Some(args.limit),
+        newest: true,
+        since,
+        ..args.which.filter()
+    };
     let mut records = args.place.open()?.list(table, &filter).map_err(Failure::finding)?;
     records.reverse();
     if out.json {
@@ -159,9 +172,17 @@ fn show(table: Table, args: &Show, out: &mut Output) -> Result<(), Failure> {
     let record = match by_sequence {
         Some(record) => record,
         None => {
-            let filter = Filter { id: Some(args.event.clone()), limit: Some(1), newest: true, ..Filter::default() };
+            let filter = Filter {
+                id: Some(args.event.clone()),
+                limit: Some(1),
+                newest: true,
+                ..Filter::default()
+            };
             let found = reader.read(table, &filter).map_err(Failure::finding)?;
-            found.into_iter().next().ok_or_else(|| Failure::finding(format!("no event `{}` in {}", args.event, table.name())))?
+            found
+                .into_iter()
+                .next()
+                .ok_or_else(|| Failure::finding(format!("no event `{}` in {}", args.event, table.name())))?
         }
     };
     if args.body {
@@ -176,13 +197,22 @@ fn show(table: Table, args: &Show, out: &mut Output) -> Result<(), Failure> {
         }
     }
     out.line("")?;
-    for (name, value) in attributes(&record) {
+    for (name, value) in attributes(&record).into_iter().filter(|(name, _)| name != "violations") {
         out.line(format!("{} {}", out.dim(&format!("{name:>14}")), plain(&value)))?;
     }
-    let violations = record.violations.as_deref().and_then(|text| serde_json::from_str::<Vec<Map<String, Value>>>(text).ok());
+    let violations = record
+        .violations
+        .as_deref()
+        .and_then(|text| serde_json::from_str::<Vec<Map<String, Value>>>(text).ok());
     for violation in violations.into_iter().flatten() {
         let text = |name: &str| violation.get(name).map(plain).unwrap_or_default();
-        out.line(format!("{} at `{}`: {} ({})", out.bad("violation"), text("pointer"), text("message"), text("keyword")))?;
+        out.line(format!(
+            "{} at `{}`: {} ({})",
+            out.bad("violation"),
+            text("pointer"),
+            text("message"),
+            text("keyword")
+        ))?;
     }
     out.line("")?;
     match std::str::from_utf8(&record.data) {
@@ -195,14 +225,22 @@ fn tail(args: &Tail, out: &mut Output) -> Result<(), Failure> {
     let reader = args.place.open()?;
     let mut after = reader.last(Table::Events).map_err(Failure::finding)?;
     if args.lines > 0 {
-        let filter = Filter { limit: Some(args.lines), newest: true, ..args.which.filter() };
+        let filter = Filter {
+            limit: Some(args.lines),
+            newest: true,
+            ..args.which.filter()
+        };
         let mut records = reader.list(Table::Events, &filter).map_err(Failure::finding)?;
         records.reverse();
         records.iter().try_for_each(|record| tailed(record, out))?;
         after = records.last().map_or(after, |record| record.sequence.max(after));
     }
     loop {
-        let filter = Filter { after: Some(after), limit: Some(PAGE), ..args.which.filter() };
+        let filter = Filter {
+            after: Some(after),
+            limit: Some(PAGE),
+            ..args.which.filter()
+        };
         let records = reader.list(Table::Events, &filter).map_err(Failure::finding)?;
         for record in &records {
             tailed(record, out)?;
@@ -253,7 +291,11 @@ fn summary(record: &Record) -> Value {
         "bytes": record.data_bytes,
         "sha256": record.sha256,
     });
-    for (name, value) in [("destination", &record.destination), ("reason", &record.reason), ("detail", &record.detail)] {
+    for (name, value) in [
+        ("destination", &record.destination),
+        ("reason", &record.reason),
+        ("detail", &record.detail),
+    ] {
         if let Some(value) = value {
             summary[name] = json!(value);
         }

@@ -45,19 +45,24 @@ pub struct Quarantine {
 impl Quarantine {
     #[cfg(feature = "kafka")]
     pub fn kafka(&self) -> kafka::Quarantine {
-        kafka::Quarantine { topic: self.topic.clone() }
+        kafka::Quarantine {
+            topic: self.topic.clone(),
+        }
     }
 
     #[cfg(feature = "rabbitmq")]
     pub fn rabbitmq(&self) -> rabbitmq::Quarantine {
-        rabbitmq::Quarantine { exchange: self.exchange.clone(), routing_key: self.routing_key.clone() }
+        rabbitmq::Quarantine {
+            exchange: self.exchange.clone(),
+            routing_key: self.routing_key.clone(),
+        }
     }
 }
 
 impl Destination {
     /// What is wrong with it, as far as that shows without asking the broker.
     pub fn problems(&self, place: &str, journal: bool) -> Vec<Problem> {
-        let mut found = Vec::new();
+        let mut found: Vec<String> = Vec::new();
         let mut kinds = 0;
         #[cfg(feature = "kafka")]
         if let Some(kafka) = &self.kafka {
@@ -85,7 +90,11 @@ impl Destination {
             .collect();
         if kinds != 1 {
             let message = if kinds == 0 { "has no kind" } else { "has two kinds" };
-            problems.push(Problem::new(place, message, "give exactly one of `kafka` and `rabbitmq`"));
+            problems.push(Problem::new(
+                place,
+                message,
+                "give exactly one of `kafka` and `rabbitmq`",
+            ));
         }
         if self.quarantine.journal && !journal {
             problems.push(Problem::new(

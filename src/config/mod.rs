@@ -28,9 +28,9 @@ pub use self::source::{LoadedSource, Source};
 use self::tree::Tree;
 use crate::destination::journal;
 use crate::provider::Catalogue;
-use crate::{duplicates, keys};
 use crate::secret::Secret;
 use crate::telemetry::logs;
+use crate::{duplicates, keys};
 
 /// All settings, as they are written.
 #[derive(Clone, Debug)]
@@ -85,7 +85,14 @@ const SECTIONS: [&str; 9] = [
 
 /// Loads a configuration file and the environment. Every problem at once.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
-    load_with(Some(path), std::env::vars())
+    load_with(Some(path), environment())
+}
+
+/// The process's variables that are settings. What is not UTF-8 is refused when it is read.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| name.starts_with(tree::PREFIX))
 }
 
 /// As [`load`], with the environment given, and perhaps without a file. (Secrets under `env:` come from the process's environment.)
@@ -93,17 +100,21 @@ pub fn load_with(
     path: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded, Vec<Problem>> {
+    let (loaded, problems) = inspect(path, environment);
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+/// What could be loaded, and every problem with the rest, so that `check` can look further into what is good.
+/// To be served only if there is no problem.
+pub fn inspect(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> (Loaded, Vec<Problem>) {
     let mut problems = Vec::new();
     let config = read(path, environment, &mut problems);
     // Go on with what could be read: a mistyped key should not hide a missing secret.
     let mut loaded = resolve(config, &mut problems);
     loaded.watched.extend(path.map(Path::to_path_buf));
-    if problems.is_empty() {
-        return Ok(loaded);
-    }
     let mut seen = BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.clone()));
-    Err(problems)
+    (loaded, problems)
 }
 
 /// The settings alone, without looking up or reading what they name: for commands that need neither sources nor secrets.
@@ -239,11 +250,11 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
     if let Some(url) = &config.ingress.public_url {
         check::public_url("ingress.public_url", url, problems);
     }
-    let certified = config
-        .ingress
-        .tls
-        .as_ref()
-        .and_then(|tls| tls::load(tls, "ingress.tls").map_err(|found| problems.extend(found)).ok());
+    let certified = config.ingress.tls.as_ref().and_then(|tls| {
+        tls::load(tls, "ingress.tls")
+            .map_err(|found| problems.extend(found))
+            .ok()
+    });
     if config.ingress.listen == config.admin.listen && config.ingress.listen.port() != 0 {
         problems.push(Problem::new(
             "admin.listen",

@@ -12,7 +12,6 @@ use super::problem::Problem;
 use super::{Config, check};
 use crate::contract::{Policy, SchemaFile};
 use crate::provider::definition::{Scheme, Signature};
-use crate::provider::nearest::did_you_mean;
 use crate::provider::settings::Given;
 use crate::provider::{Catalogue, CatalogueError, Definition, Settings};
 use crate::secret::{NamedSecret, SecretEntry};
@@ -33,7 +32,7 @@ pub struct Source {
     /// What the provider needs besides secrets (`hooksluice providers NAME` lists it).
     #[serde(default)]
     pub settings: BTreeMap<String, Given>,
-    /// Accept only this of the provider's ways to sign, named as events name it (`token`, `hmac-sha256`).
+    /// Accept only this of the provider's ways to sign, by its name (`hooksluice providers NAME` lists them).
     /// Default: the strongest that a delivery carries.
     #[serde(default)]
     pub signature: Option<String>,
@@ -117,9 +116,11 @@ pub struct LoadedSource {
     pub name: Arc<str>,
     pub path: String,
     pub provider: Arc<str>,
-    /// With the source's settings worked in, and only the pinned signature where one is pinned.
+    /// With the source's settings worked in.
     pub definition: Definition,
     pub settings: Settings,
+    /// The name of the one signature to accept, where one is pinned.
+    pub signature: Option<String>,
     pub secrets: Vec<NamedSecret>,
     pub schemas: Vec<SchemaFile>,
     pub contract: Policy,
@@ -134,6 +135,14 @@ pub struct LoadedSource {
     pub ack_budget: Duration,
     /// What the sender hears when its delivery is durable.
     pub answer_status: u16,
+}
+
+impl LoadedSource {
+    /// Names of all destinations that its events may go to.
+    pub fn destinations(&self) -> impl Iterator<Item = &str> {
+        let routed = self.routes.iter().filter_map(|route| route.destination.as_deref());
+        std::iter::once(&*self.destination).chain(routed)
+    }
 }
 
 impl Source {
@@ -209,21 +218,7 @@ impl Source {
             ));
         }
         let Some(provider) = provider else { return Err(problems) };
-        let mut definition = provider.definition;
-        if let Some(pin) = &self.signature {
-            pin_signature(&mut definition, pin, &at("signature"), &mut problems);
-        }
-        if self.secrets.is_empty() && needs_secret(&definition) {
-            let hint = match definition.secret.hint.as_str() {
-                "" => String::new(),
-                hint => format!(" ({hint})"),
-            };
-            problems.push(Problem::new(
-                at("secrets"),
-                format!("`{}` signs with a secret, and the source has none", self.provider),
-                format!("add `secrets: [{{ env: VARIABLE }}]`{hint}"),
-            ));
-        }
+        let definition = provider.definition;
         let body_limit = match (self.body_limit, definition.body.limit.as_deref().map(str::parse)) {
             (Some(limit), _) => limit,
             (None, Some(Ok(limit))) => limit,
@@ -251,6 +246,7 @@ impl Source {
             path: self.path(name),
             provider: self.provider.as_str().into(),
             settings: provider.settings,
+            signature: self.signature.clone(),
             secrets,
             schemas: schemas
                 .into_iter()
@@ -314,15 +310,14 @@ fn definition_problem(place: &str, key: &str, error: &dyn std::fmt::Display) -> 
     )
 }
 
-/// Whether the strongest way to sign, or any other, is keyed by a secret of the user's.
+/// Whether any of the provider's ways to sign is keyed by a secret of the user's.
 pub fn needs_secret(definition: &Definition) -> bool {
-    let keyed = |signature: &Signature| {
+    definition.signature.iter().any(|signature| {
         let form = signature.secret.as_ref().unwrap_or(&definition.secret);
-        let fetched =
-            !signature.keys.pinned.is_empty() || signature.keys.jwks.is_some() || signature.keys.certificate.is_some();
+        let keys = &signature.keys;
+        let fetched = !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some();
         !form.none && !fetched && signature.scheme != Scheme::None
-    };
-    definition.signature.iter().all(keyed)
+    })
 }
 
 /// What a signature alternative is called: `hmac-sha256`, `ed25519`, `token`.
@@ -335,30 +330,5 @@ pub fn signature_name(signature: &Signature) -> String {
     match signature.algorithm {
         Some(algorithm) => format!("{scheme}-{}", text(&algorithm)),
         None => scheme,
-    }
-}
-
-fn pin_signature(definition: &mut Definition, pin: &str, place: &str, problems: &mut Vec<Problem>) {
-    let names: Vec<String> = definition.signature.iter().map(signature_name).collect();
-    let known = names.join(", ");
-    let chosen = |name: &String| name == pin || name.strip_prefix(pin).is_some_and(|rest| rest.starts_with('-'));
-    if !names.iter().any(chosen) {
-        let hint = did_you_mean(pin, names.iter().map(String::as_str));
-        problems.push(Problem::new(
-            place,
-            format!("the provider has no signature `{pin}`{hint}"),
-            format!("it has: {known}"),
-        ));
-        return;
-    }
-    let mut names = names.iter();
-    definition.signature.retain(|_| names.next().is_some_and(chosen));
-}
-
-impl LoadedSource {
-    /// Names of all destinations that its events may go to.
-    pub fn destinations(&self) -> impl Iterator<Item = &str> {
-        let routed = self.routes.iter().filter_map(|route| route.destination.as_deref());
-        std::iter::once(&*self.destination).chain(routed)
     }
 }

@@ -13,6 +13,9 @@ use crate::read::{Node, NotReadable, clean};
 
 /// Violations of one part that are told, at most.
 pub const MAX_VIOLATIONS: usize = 50;
+/// Values of a part, up to which its broken rules are listed. The validator collects all of them
+/// before the first is seen, so a large body could cost a hundred times its size.
+const MAX_LISTED: usize = 50_000;
 /// Bytes of a violation's pointer or message, at most.
 const MAX_TEXT: usize = 500;
 /// The folder whose schemas judge the events that have none of their own.
@@ -167,6 +170,14 @@ impl Schema {
 
     /// Why not, for the one that is not met.
     pub(super) fn violations(&self, node: &Node<'_>) -> Vec<Violation> {
+        if node.has_more_than(MAX_LISTED) {
+            return vec![Violation {
+                pointer: String::new(),
+                keyword: "unlisted".to_owned(),
+                schema: self.name.urn.to_string(),
+                message: format!("broken; the rules are not listed for more than {MAX_LISTED} values"),
+            }];
+        }
         let errors = self.validator.iter_errors(node).take(MAX_VIOLATIONS);
         errors
             .map(|error| Violation {

@@ -18,8 +18,8 @@ use crate::verify::find::{Allowed, Condition, Finder, Scope, View};
 use crate::verify::pointers::Pointers;
 use crate::verify::problems::Problems;
 
-pub use reply::{LONGEST_ECHO, Reply};
 use reply::{Keys, Template};
+pub use reply::{LONGEST_ECHO, Reply};
 
 /// The handshakes of one source, compiled.
 #[derive(Debug)]
@@ -61,11 +61,7 @@ pub enum HandshakeError {
 
 impl Handshakes {
     /// Compiles; every problem at once, each naming the handshake.
-    pub fn compile(
-        definition: &Definition,
-        secrets: &[NamedSecret],
-        settings: &Settings,
-    ) -> Result<Self, Vec<String>> {
+    pub fn compile(definition: &Definition, secrets: &[NamedSecret], settings: &Settings) -> Result<Self, Vec<String>> {
         let mut found = Vec::new();
         let mut pointers = Pointers::default();
         let mut all = Vec::new();
@@ -82,7 +78,12 @@ impl Handshakes {
                 methods.push(challenge.method.clone());
             }
         }
-        Ok(Self { all, methods, pointers, keys: Keys::new(definition, secrets) })
+        Ok(Self {
+            all,
+            methods,
+            pointers,
+            keys: Keys::new(definition, secrets),
+        })
     }
 
     /// HTTP methods that a handshake uses.
@@ -109,10 +110,16 @@ impl Handshakes {
         takes: impl Fn(&Proof) -> bool,
     ) -> Option<Result<Reply, HandshakeError>> {
         let view = View::new(raw, &self.pointers);
-        let asked = self.all.iter().filter(|challenge| challenge.method == raw.method && takes(&challenge.proof));
+        let asked = self
+            .all
+            .iter()
+            .filter(|challenge| challenge.method == raw.method && takes(&challenge.proof));
         // What cannot be looked at as the data says is no challenge; as a delivery it is judged for itself.
         let challenge = asked.into_iter().find(|challenge| {
-            challenge.when.iter().all(|condition| matches!(condition.holds(&view), Ok(true)))
+            challenge
+                .when
+                .iter()
+                .all(|condition| matches!(condition.holds(&view), Ok(true)))
         })?;
         Some(challenge.answer(&view, &self.keys, key))
     }
@@ -129,8 +136,11 @@ impl Challenge {
         let Ok(method) = Method::from_bytes(method.as_bytes()) else {
             return problems.none(format!("`{method}` is no HTTP method"));
         };
-        let when: Option<Vec<_>> =
-            rule.when.iter().map(|when| Condition::compile(when, settings, pointers, problems)).collect();
+        let when: Option<Vec<_>> = rule
+            .when
+            .iter()
+            .map(|when| Condition::compile(when, settings, pointers, problems))
+            .collect();
         if rule.when.is_empty() && method == Method::POST {
             return problems.none("would take every delivery for a challenge; say what it looks like under `when`");
         }
@@ -139,9 +149,18 @@ impl Challenge {
             (Prove::Nothing, None) => Proof::Nothing,
             (Prove::Token, Some(token)) => {
                 let find = Finder::compile(&token.find, Allowed::default(), settings, pointers, problems)?;
-                let mut values: Vec<Vec<u8>> =
-                    settings.texts(&token.setting).iter().map(|text| text.clone().into_bytes()).collect();
-                values.extend(settings.credential(&token.setting).map(|secret| secret.expose().to_vec()));
+                let mut values: Vec<Vec<u8>> = settings
+                    .texts(&token.setting)
+                    .iter()
+                    .map(|text| text.clone().into_bytes())
+                    .collect();
+                values.extend(
+                    settings
+                        .credential(&token.setting)
+                        .map(|secret| secret.expose().to_vec()),
+                );
+                // An empty one would be what everybody has who sends none.
+                values.retain(|value| !value.is_empty());
                 Proof::Token(find, values)
             }
             _ => return problems.none("`token` goes with `prove = \"token\"`, and only with it"),
@@ -154,14 +173,26 @@ impl Challenge {
             }
             None => None,
         };
-        Some(Self { name: rule.name.clone(), method, when: when?, proof, template, confirm })
+        Some(Self {
+            name: rule.name.clone(),
+            method,
+            when: when?,
+            proof,
+            template,
+            confirm,
+        })
     }
 
     fn answer(&self, view: &View<'_>, keys: &Keys, key: Option<&str>) -> Result<Reply, HandshakeError> {
         let malformed = |error: crate::verify::find::Malformed| HandshakeError::Malformed(error.0);
         if let Proof::Token(find, values) = &self.proof {
-            let given = find.get(view, &Scope::default()).map_err(malformed)?.unwrap_or_default();
-            let same = values.iter().fold(subtle::Choice::from(0), |same, value| same | value.ct_eq(&given));
+            let given = find
+                .get(view, &Scope::default())
+                .map_err(malformed)?
+                .unwrap_or_default();
+            let same = values
+                .iter()
+                .fold(subtle::Choice::from(0), |same, value| same | value.ct_eq(&given));
             if !bool::from(same) {
                 return Err(HandshakeError::Token);
             }
@@ -171,7 +202,9 @@ impl Challenge {
             let url = find.get(view, &Scope::default()).map_err(malformed)?;
             let url = url.as_deref().and_then(|url| std::str::from_utf8(url).ok());
             let url = url.ok_or_else(|| HandshakeError::Malformed(format!("{find} is missing")))?;
-            let target: Target = hosts.check(url).map_err(|error| HandshakeError::Url(error.to_string()))?;
+            let target: Target = hosts
+                .check(url)
+                .map_err(|error| HandshakeError::Url(error.to_string()))?;
             reply.confirm = Some(target);
         }
         Ok(reply)

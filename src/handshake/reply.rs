@@ -39,7 +39,10 @@ pub(super) struct Keys(Vec<(Box<str>, Secret)>);
 impl Keys {
     pub(super) fn new(definition: &Definition, secrets: &[NamedSecret]) -> Self {
         let decoded = secrets.iter().filter_map(|named| {
-            Some((Box::from(&*named.name), secrets::decode(&definition.secret, &named.secret)?))
+            Some((
+                Box::from(&*named.name),
+                secrets::decode(&definition.secret, &named.secret)?,
+            ))
         });
         Self(decoded.collect())
     }
@@ -95,7 +98,11 @@ impl Template {
         if !rule.text.is_empty() && !rule.json.is_empty() {
             return problems.none("a reply is `text` or `json`, not both");
         }
-        let text = rule.text.iter().map(|find| Value::compile(find, settings, pointers, problems)).collect::<Option<_>>()?;
+        let text = rule
+            .text
+            .iter()
+            .map(|find| Value::compile(find, settings, pointers, problems))
+            .collect::<Option<_>>()?;
         let mut json = Vec::new();
         for (name, value) in &rule.json {
             let member = match value {
@@ -112,7 +119,12 @@ impl Template {
             };
             headers.push((header, Value::compile(find, settings, pointers, problems)?));
         }
-        Some(Self { status, text, json, headers })
+        Some(Self {
+            status,
+            text,
+            json,
+            headers,
+        })
     }
 
     pub(super) fn fill(
@@ -148,32 +160,40 @@ impl Template {
         } else {
             (None, Vec::new())
         };
-        Ok(Reply { name: name.to_owned(), status: self.status, content_type, body, headers, confirm: None })
+        Ok(Reply {
+            name: name.to_owned(),
+            status: self.status,
+            content_type,
+            body,
+            headers,
+            confirm: None,
+        })
     }
 }
 
 impl Value {
     /// What is keyed is found first, and keyed here.
-    fn compile(
-        find: &Find,
-        settings: &Settings,
-        pointers: &mut Pointers,
-        problems: &mut Problems<'_>,
-    ) -> Option<Self> {
+    fn compile(find: &Find, settings: &Settings, pointers: &mut Pointers, problems: &mut Problems<'_>) -> Option<Self> {
         let keyed = match find.transform {
             Some(Transform::HmacSha256Hex) => Some(Keyed::Hex),
             Some(Transform::HmacSha256Base64) => Some(Keyed::Base64),
             Some(Transform::Sha256EqualsHmacBase64) => Some(Keyed::EqualsBase64),
             _ => None,
         };
-        let bare = Find { transform: find.transform.filter(|_| keyed.is_none()), ..find.clone() };
+        let bare = Find {
+            transform: find.transform.filter(|_| keyed.is_none()),
+            ..find.clone()
+        };
         let find = Finder::compile(&bare, Allowed::default(), settings, pointers, problems)?;
         Some(Self { find, keyed })
     }
 
     fn text(&self, view: &View<'_>, keys: &Keys, key: Option<&str>) -> Result<String, HandshakeError> {
         let malformed = |why: &str| HandshakeError::Malformed(format!("{} {why}", self.find));
-        let value = self.find.get(view, &Scope::default()).map_err(|Malformed(why)| HandshakeError::Malformed(why))?;
+        let value = self
+            .find
+            .get(view, &Scope::default())
+            .map_err(|Malformed(why)| HandshakeError::Malformed(why))?;
         let value: Cow<'_, [u8]> = value.ok_or_else(|| malformed("is missing"))?;
         if value.len() > LONGEST_ECHO {
             return Err(malformed("is too long"));
@@ -181,7 +201,9 @@ impl Value {
         let Some(keyed) = self.keyed else {
             return String::from_utf8(value.into_owned()).map_err(|_| malformed("is not UTF-8"));
         };
-        let secret = keys.get(key).ok_or_else(|| malformed("cannot be keyed: the source has no secret"))?;
+        let secret = keys
+            .get(key)
+            .ok_or_else(|| malformed("cannot be keyed: the source has no secret"))?;
         let tag = hashes::hmac(HashName::Sha256, secret.expose(), &value);
         let base64 = || encode::encode(definition::Encoding::Base64, &tag).unwrap_or_default();
         Ok(match keyed {
@@ -197,7 +219,10 @@ impl Value {
         if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
             Ok(text)
         } else {
-            Err(HandshakeError::Malformed(format!("{} is not printable ASCII", self.find)))
+            Err(HandshakeError::Malformed(format!(
+                "{} is not printable ASCII",
+                self.find
+            )))
         }
     }
 }

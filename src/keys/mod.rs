@@ -15,10 +15,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::clock::Timestamp;
 
 mod client;
+mod private;
 mod public;
 mod target;
 
 pub use client::{FetchError, Settings};
+pub use private::{PrivateKey, PrivateKeyError};
 pub use public::{Algorithm, Certificate, KeyError, KeyKind, KeySet, PublicKey};
 pub use target::{Hosts, Target, TargetError};
 
@@ -91,14 +93,10 @@ impl Keyring {
         })
     }
 
-    /// The key set at `target`. A set without `kid` is fetched again, at most once a minute; whether it then has
-    /// the key is for the caller to see.
-    pub async fn key_set(
-        &self,
-        target: &Target,
-        kid: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Arc<KeySet>, FetchError> {
+    /// The key set at `target`. A set without `kid` is fetched again, at most once a minute; whether the new one has
+    /// the key is for the caller to see. An error where it lacks the key and no newer one could be had: the platform
+    /// may have changed its keys.
+    pub async fn key_set(&self, target: &Target, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, FetchError> {
         let lacks = |keys: &Keys| matches!(keys, Keys::Set(set) if !set.has(kid));
         match self.keys(target, Kind::Set, now, lacks).await? {
             Keys::Set(set) => Ok(set),
@@ -115,16 +113,21 @@ impl Keyring {
         }
     }
 
-    /// Takes in what `target` is known to serve, as if it had been fetched at `now`: recorded deliveries bring their keys.
+    /// Takes in what `target` is known to serve, to be used for a day from `now` and not asked for again: recorded
+    /// deliveries bring their keys.
     pub fn remember(&self, target: &Target, body: &[u8], now: Timestamp) -> Result<(), FetchError> {
-        let kind = if body.trim_ascii_start().starts_with(b"{") { Kind::Set } else { Kind::Certificate };
+        let kind = if body.trim_ascii_start().starts_with(b"{") {
+            Kind::Set
+        } else {
+            Kind::Certificate
+        };
         let fetched = Fetched {
             body: body.to_vec(),
             max_age: None,
         };
         let now = now.as_second();
         let fresh = Fresh {
-            refresh_at: now + REFRESH.end(),
+            refresh_at: now + USABLE,
             expires_at: now + USABLE,
         };
         lock(&self.slot(target).state).keys = Some((parse(kind, &fetched, target)?, fresh));
@@ -153,7 +156,9 @@ impl Keyring {
         let state = lock(&slot.state).clone();
         let rests = state.tried.is_some_and(|tried| now - tried < REST);
         match state.keys {
-            Some((keys, fresh)) if now < fresh.expires_at && (rests || !lacks(&keys)) => return Ok(keys),
+            Some((keys, fresh)) if now < fresh.expires_at && (!lacks(&keys) || (rests && state.error.is_none())) => {
+                return Ok(keys);
+            }
             _ => {}
         }
         if let (true, Some(error)) = (rests, state.error) {
@@ -166,6 +171,7 @@ impl Keyring {
         let outcome = tokio::spawn(task).await;
         let state = lock(&slot.state).clone();
         match (outcome, state.keys) {
+            (Ok(Err(error)), Some((keys, _))) if lacks(&keys) => Err(error),
             (_, Some((keys, fresh))) if now < fresh.expires_at => Ok(keys),
             (Ok(Err(error)), _) => Err(error),
             _ => Err(unusable(target, "could not be taken in")),
@@ -184,7 +190,7 @@ impl Keyring {
         let state = lock(&slot.state).clone();
         let (keys, fresh) = state.keys?;
         let rests = state.tried.is_some_and(|tried| now - tried < REST);
-        if now >= fresh.expires_at || (lacks(&keys) && !rests) {
+        if now >= fresh.expires_at || (lacks(&keys) && !(rests && state.error.is_none())) {
             return None;
         }
         if now >= fresh.refresh_at
@@ -252,7 +258,11 @@ async fn refresh(
     let fetched = fetcher.get(&target).await;
     let keys = fetched.and_then(|fetched| {
         let fresh = Fresh {
-            refresh_at: now + fetched.max_age.unwrap_or(*REFRESH.end()).clamp(*REFRESH.start(), *REFRESH.end()),
+            refresh_at: now
+                + fetched
+                    .max_age
+                    .unwrap_or(*REFRESH.end())
+                    .clamp(*REFRESH.start(), *REFRESH.end()),
             expires_at: now + USABLE,
         };
         Ok((parse(kind, &fetched, &target)?, fresh))

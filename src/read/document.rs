@@ -232,6 +232,19 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// Has more than `limit` values, itself and those inside? Stops counting there.
+    pub fn has_more_than(&self, limit: usize) -> bool {
+        fn rest(node: &Node<'_>, left: usize) -> Option<usize> {
+            let left = left.checked_sub(1)?;
+            match node {
+                Node::Array(items) => items.iter().try_fold(left, |left, item| rest(item, left)),
+                Node::Object(members) => members.iter().try_fold(left, |left, (_, value)| rest(value, left)),
+                _ => Some(left),
+            }
+        }
+        rest(self, limit).is_none()
+    }
+
     /// The same document, borrowing nothing.
     pub fn into_owned(self) -> Node<'static> {
         match self {

@@ -1,6 +1,5 @@
 //! Lets the schema validator walk a [`Node`] as it is, without a `serde_json::Value` in between.
-//! `Value`s are built only for the parts that `const`, `enum` and `uniqueItems` compare, and for
-//! the text of errors.
+//! `Value`s are built only for the numbers that `const` and `enum` compare, and for `uniqueItems`.
 
 use std::borrow::Cow;
 
@@ -201,8 +200,10 @@ impl<'a> json::Node<'a, Borrowed> for &'a Node<'a> {
         }
     }
 
+    /// Not the value: the validator asks for it only to put it into errors, which must not quote
+    /// what the sender said, and a broken body must not be copied once a level.
     fn to_value(&self) -> Cow<'a, Value> {
-        Cow::Owned(to_value(self))
+        Cow::Owned(Value::Null)
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
@@ -248,5 +249,10 @@ impl<'a> json::Array<'a, Borrowed> for &'a [Node<'a>] {
 
     fn elements(&self) -> std::slice::Iter<'a, Node<'a>> {
         self.iter()
+    }
+
+    fn is_unique(&self) -> bool {
+        let values: Vec<_> = self.iter().map(to_value).collect();
+        json::unique::is_unique(&values)
     }
 }

@@ -34,11 +34,21 @@ pub struct Compiled {
 }
 
 pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled, Vec<Problem>> {
-    let LoadedSource { definition, settings, secrets, .. } = loaded;
-    let options =
-        ReadOptions { whole: loaded.batch == BatchMode::Whole, json_payload: loaded.payload == Payload::Json };
+    let LoadedSource {
+        definition,
+        settings,
+        secrets,
+        ..
+    } = loaded;
+    let options = ReadOptions {
+        whole: loaded.batch == BatchMode::Whole,
+        json_payload: loaded.payload == Payload::Json,
+    };
     let mut problems = Vec::new();
-    let verifier = noted(Verifier::compile(definition, secrets, settings, keyring, None), &mut problems);
+    let verifier = noted(
+        Verifier::compile(definition, secrets, settings, keyring, loaded.signature.as_deref()),
+        &mut problems,
+    );
     let handshakes = noted(Handshakes::compile(definition, secrets, settings), &mut problems);
     let reader = noted(Reader::compile(definition, settings, options), &mut problems);
     let contracts = noted(
@@ -47,12 +57,19 @@ pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled
     );
     let origin = noted(Origin::new(&loaded.name, &loaded.provider, definition), &mut problems);
     match (verifier, handshakes, reader, contracts, origin) {
-        (Some(verifier), Some(handshakes), Some(reader), Some(contracts), Some(origin)) => {
-            Ok(Compiled { verifier, handshakes, reader, contracts, origin })
-        }
+        (Some(verifier), Some(handshakes), Some(reader), Some(contracts), Some(origin)) => Ok(Compiled {
+            verifier,
+            handshakes,
+            reader,
+            contracts,
+            origin,
+        }),
         _ => {
             let place = format!("sources.{}", loaded.name);
-            Err(problems.into_iter().map(|message| Problem::new(place.as_str(), message, "")).collect())
+            Err(problems
+                .into_iter()
+                .map(|message| Problem::new(place.as_str(), message, ""))
+                .collect())
         }
     }
 }
@@ -66,7 +83,13 @@ impl Compiled {
     pub fn endpoint(self, loaded: &LoadedSource, shared: &Shared<'_>, target: impl Fn(&str) -> Target) -> Endpoint {
         let names: Vec<Arc<str>> = loaded.secrets.iter().map(|secret| secret.name.clone()).collect();
         let mut methods = vec![Method::POST];
-        methods.extend(self.handshakes.methods().iter().filter(|method| **method != Method::POST).cloned());
+        methods.extend(
+            self.handshakes
+                .methods()
+                .iter()
+                .filter(|method| **method != Method::POST)
+                .cloned(),
+        );
         let routes = loaded.routes.iter().map(|route| Route {
             types: route.types.clone(),
             target: route.destination.as_deref().map(&target),

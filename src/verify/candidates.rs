@@ -18,10 +18,7 @@ const MOST_ITEMS: usize = 32;
 pub(crate) type Fields<'v> = Vec<(&'v [u8], &'v [u8])>;
 
 /// Splits a signature value as the data says: the items by key, and the signatures among them.
-pub(crate) fn split<'v>(
-    value: &'v [u8],
-    form: Option<&'v ListForm>,
-) -> Result<(Fields<'v>, Vec<&'v [u8]>), Malformed> {
+pub(crate) fn split<'v>(value: &'v [u8], form: Option<&'v ListForm>) -> Result<(Fields<'v>, Vec<&'v [u8]>), Malformed> {
     if value.len() > LONGEST {
         return Err(Malformed(format!("signature is longer than {LONGEST} bytes")));
     }
@@ -30,7 +27,10 @@ pub(crate) fn split<'v>(
     };
     let (mut fields, mut signatures) = (Vec::new(), Vec::new());
     let separator = form.separator.as_bytes();
-    for item in pieces(value, separator).map(<[u8]>::trim_ascii).filter(|item| !item.is_empty()) {
+    for item in pieces(value, separator)
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty())
+    {
         if fields.len() + signatures.len() >= MOST_ITEMS {
             return Err(Malformed(format!("signature has more than {MOST_ITEMS} items")));
         }
@@ -52,6 +52,25 @@ pub(crate) fn split<'v>(
         return Err(Malformed(format!("more than {MOST} signatures")));
     }
     Ok((fields, signatures))
+}
+
+/// The other way round: the items and one signature, as the data says. Without a list there are no items.
+pub(crate) fn join(fields: &[(String, String)], signature: &str, form: Option<&ListForm>) -> String {
+    let Some(ListForm { separator, assign, key }) = form else {
+        return signature.to_owned();
+    };
+    let Some(assign) = assign else {
+        return signature.to_owned();
+    };
+    let own = (key.as_deref().unwrap_or_default(), signature);
+    let items = fields
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .chain([own]);
+    items
+        .map(|(key, value)| format!("{key}{assign}{value}"))
+        .collect::<Vec<_>>()
+        .join(separator)
 }
 
 fn pieces<'v>(value: &'v [u8], separator: &'v [u8]) -> impl Iterator<Item = &'v [u8]> {
@@ -120,7 +139,12 @@ mod tests {
 
     #[test]
     fn the_first_matching_secret_is_named() {
-        let tags = |texts: &[&str]| texts.iter().map(|text| Tag::from_slice(text.as_bytes())).collect::<Vec<_>>();
+        let tags = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| Tag::from_slice(text.as_bytes()))
+                .collect::<Vec<_>>()
+        };
         let expected = tags(&["aa", "bb", "bb"]);
         assert_eq!(matching(&expected, &tags(&["zz", "bb"])), Some(1));
         assert_eq!(matching(&expected, &tags(&["zz", "b"])), None);

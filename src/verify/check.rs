@@ -19,6 +19,7 @@ use super::jwt::{self, Alg};
 use super::plan::{KeySource, Method, Plan};
 use super::problems::Problems;
 use super::secrets::Key;
+use super::time::SignedTime;
 use super::{Proof, VerifyError};
 
 /// An alternative that is active: its plan, and keys for it.
@@ -142,7 +143,8 @@ impl Alternative {
         };
         self.check_digests(view, &scope)?;
         if let (Method::Jwt(rules), Some(claims)) = (&self.plan.method, &held.claims) {
-            let must_expire = self.plan.digests.is_empty() && self.plan.time.is_none();
+            let must_expire =
+                self.plan.digests.is_empty() && !self.plan.time.as_ref().is_some_and(SignedTime::is_bounded);
             jwt::check_times(claims, must_expire, now)?;
             rules.check(claims)?;
         }
@@ -154,14 +156,23 @@ impl Alternative {
             scheme: self.plan.label.clone(),
             key: held.key,
             alternative: self.plan.index,
-            claims: held.claims.as_ref().and_then(|claims| serde_json::to_string(claims).ok()).map(Into::into),
+            claims: held
+                .claims
+                .as_ref()
+                .and_then(|claims| serde_json::to_string(claims).ok())
+                .map(Into::into),
         };
         Ok((proof, held.claims))
     }
 
     /// The timestamp as it stands in the delivery: it is signed as text, not as a number.
     fn signed_time_text(&self, view: &View<'_>, scope: &Scope<'_>) -> Result<Option<Vec<u8>>, VerifyError> {
-        let Some(time) = self.plan.time.as_ref().filter(|_| !matches!(self.plan.method, Method::Jwt(_))) else {
+        let Some(time) = self
+            .plan
+            .time
+            .as_ref()
+            .filter(|_| !matches!(self.plan.method, Method::Jwt(_)))
+        else {
             return Ok(None);
         };
         let text = time.from.get(view, scope)?.ok_or(VerifyError::Timestamp)?;
@@ -180,24 +191,20 @@ impl Alternative {
         match &self.keys {
             Keys::Hmac(keys) => {
                 let given = self.decode(signatures)?;
-                let expected = self.expected(view, scope, keys, |(_, keyed), scope| {
-                    let mut keyed = keyed.clone();
-                    self.plan.content.feed(view, scope, &mut |piece| keyed.update(piece))?;
-                    Ok(keyed.finish())
-                })?;
+                let mac = |(_, keyed): &(Arc<str>, Keyed), scope: &Scope<'_>| {
+                    self.plan.content.mac(keyed.clone(), view, scope)
+                };
+                let expected = self.expected(view, scope, keys, mac)?;
                 Held::by_tag(matching(&expected, &given), keys.iter().map(|(name, _)| name))
             }
             Keys::Hash(name, keys) => {
                 let given = self.decode(signatures)?;
-                let expected = self.expected(view, scope, keys, |key, scope| {
-                    let mut hash = Hash::new(*name);
-                    let scope = Scope {
-                        secret: key.bytes.expose(),
-                        ..*scope
-                    };
-                    self.plan.content.feed(view, &scope, &mut |piece| hash.update(piece))?;
-                    Ok(hash.finish())
-                })?;
+                let hash = |key: &Key, scope: &Scope<'_>| {
+                    self.plan
+                        .content
+                        .hash(Hash::new(*name), key.bytes.expose(), view, scope)
+                };
+                let expected = self.expected(view, scope, keys, hash)?;
                 Held::by_tag(matching(&expected, &given), keys.iter().map(|key| &key.name))
             }
             Keys::Token(tags) => {
@@ -210,7 +217,10 @@ impl Alternative {
                 let given = self.decode(signatures)?;
                 let message = self.plan.content.whole(view, scope)?;
                 for (name, key) in keys {
-                    if given.iter().any(|signature| key.verify(*algorithm, &message, signature)) {
+                    if given
+                        .iter()
+                        .any(|signature| key.verify(*algorithm, &message, signature))
+                    {
                         return Ok(Held::by(name));
                     }
                 }
@@ -218,19 +228,28 @@ impl Alternative {
             }
             Keys::Certificate(algorithm, url, hosts) => {
                 let given = self.decode(signatures)?;
-                let named = url.get(view, scope)?.ok_or_else(|| VerifyError::Missing(url.to_string()))?;
+                let named = url
+                    .get(view, scope)?
+                    .ok_or_else(|| VerifyError::Missing(url.to_string()))?;
                 let named = std::str::from_utf8(&named).map_err(|_| VerifyError::Malformed(url.to_string()))?;
-                let target = hosts.check(named).map_err(|error| VerifyError::Malformed(format!("{url}: {error}")))?;
+                let target = hosts
+                    .check(named)
+                    .map_err(|error| VerifyError::Malformed(format!("{url}: {error}")))?;
                 let certificate = keyring.certificate(&target, now).await.map_err(|error| match error {
                     // The delivery named it: where the platform's host knows no such file, that is the sender's fault.
                     FetchError::Status { status: 400..=499, .. } => VerifyError::Malformed(format!("{url}: {error}")),
                     error => VerifyError::KeysUnavailable(error.to_string()),
                 })?;
                 if !certificate.valid_at(now) {
-                    return Err(VerifyError::Malformed(format!("{url}: certificate is not valid at this time")));
+                    return Err(VerifyError::Malformed(format!(
+                        "{url}: certificate is not valid at this time"
+                    )));
                 }
                 let message = self.plan.content.whole(view, scope)?;
-                if !given.iter().any(|signature| certificate.key.verify(*algorithm, &message, signature)) {
+                if !given
+                    .iter()
+                    .any(|signature| certificate.key.verify(*algorithm, &message, signature))
+                {
                     return Err(VerifyError::Mismatch);
                 }
                 let file = target.as_str().rsplit('/').next().unwrap_or_default();
@@ -262,6 +281,7 @@ impl Alternative {
             (Keys::TokenKeySet(target), Alg::Public(algorithm)) => {
                 let set = keyring.key_set(target, token.kid.as_deref(), now).await;
                 let set = set.map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
+                // The set is the platform's newest: `key_set` says otherwise where it could not be had.
                 if !set.has(token.kid.as_deref()) {
                     return Err(VerifyError::Token("its key is not in the platform's key set".into()));
                 }
@@ -279,10 +299,15 @@ impl Alternative {
 
     /// The signatures, decoded; those that are not of the form are left out, unless all are.
     fn decode(&self, signatures: &[&[u8]]) -> Result<Vec<Tag>, VerifyError> {
-        let decoded = signatures.iter().filter_map(|text| encode::decode(self.plan.encoding, text));
+        let decoded = signatures
+            .iter()
+            .filter_map(|text| encode::decode(self.plan.encoding, text));
         let decoded: Vec<Tag> = decoded.map(|bytes| Tag::from_slice(&bytes)).collect();
         if decoded.is_empty() {
-            return Err(VerifyError::Malformed(format!("{} is not of the expected encoding", self.plan.from)));
+            return Err(VerifyError::Malformed(format!(
+                "{} is not of the expected encoding",
+                self.plan.from
+            )));
         }
         Ok(decoded)
     }
@@ -299,8 +324,13 @@ impl Alternative {
             return keys.iter().map(|key| tag(key, scope)).collect();
         }
         let urls = either_port(&view.raw.url);
-        let scopes = urls.iter().map(|url| Scope { url: Some(url), ..*scope });
-        scopes.flat_map(|scope| keys.iter().map(|key| tag(key, &scope)).collect::<Vec<_>>()).collect()
+        let scopes = urls.iter().map(|url| Scope {
+            url: Some(url),
+            ..*scope
+        });
+        scopes
+            .flat_map(|scope| keys.iter().map(|key| tag(key, &scope)).collect::<Vec<_>>())
+            .collect()
     }
 
     fn check_digests(&self, view: &View<'_>, scope: &Scope<'_>) -> Result<(), VerifyError> {
@@ -327,7 +357,10 @@ fn public_keys(
 ) -> Option<Vec<(Arc<str>, PublicKey)>> {
     let given: Vec<(Arc<str>, &[u8])> = match source {
         KeySource::Pinned(pinned) => pinned.iter().map(|text| ("platform".into(), text.as_bytes())).collect(),
-        _ => secrets.iter().map(|key| (key.name.clone(), key.bytes.expose())).collect(),
+        _ => secrets
+            .iter()
+            .map(|key| (key.name.clone(), key.bytes.expose()))
+            .collect(),
     };
     let mut keys = Vec::new();
     for (name, bytes) in given {

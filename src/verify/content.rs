@@ -9,6 +9,7 @@ use crate::provider::definition::Part;
 use super::VerifyError;
 use super::encode;
 use super::find::{Allowed, Finder, Malformed, Place, Scope, View};
+use super::hashes::{Hash, Keyed, Tag};
 use super::pointers::Pointers;
 use super::problems::{Problems, nearest};
 
@@ -61,7 +62,9 @@ impl Word {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("parts are {}", names.collect::<Vec<_>>().join(", ")),
         };
-        problems.none(format!("unknown part `{name}`; {remedy} A literal word is written {{ literal = \"{name}\" }}"))
+        problems.none(format!(
+            "unknown part `{name}`; {remedy} A literal word is written {{ literal = \"{name}\" }}"
+        ))
     }
 
     /// The part as one piece, for a transform.
@@ -92,7 +95,9 @@ impl Word {
 fn sorted_form(view: &View<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Malformed> {
     let body = &view.raw.body;
     if !body.is_empty() && !view.is_form() {
-        return Err(Malformed("the body is signed as a form, but its content type is another".into()));
+        return Err(Malformed(
+            "the body is signed as a form, but its content type is another".into(),
+        ));
     }
     let mut pairs: Vec<_> = encode::pairs(body).collect();
     pairs.sort_unstable();
@@ -120,10 +125,15 @@ pub(crate) fn either_port(url: &str) -> Vec<Cow<'_, str>> {
     };
     let start = host.as_ptr() as usize - url.as_ptr() as usize;
     let (before, after) = (&url[..start], &url[start + host.len()..]);
-    let colon = host.rfind(':').filter(|at| host[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
+    let colon = host
+        .rfind(':')
+        .filter(|at| host[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
     let bare = colon.map_or(host, |at| &host[..at]);
     let port = if scheme == "http" { 80 } else { 443 };
-    for other in [format!("{before}{bare}{after}"), format!("{before}{bare}:{port}{after}")] {
+    for other in [
+        format!("{before}{bare}{after}"),
+        format!("{before}{bare}:{port}{after}"),
+    ] {
         if urls.iter().all(|known| *known != other) {
             urls.push(Cow::Owned(other));
         }
@@ -132,12 +142,7 @@ pub(crate) fn either_port(url: &str) -> Vec<Cow<'_, str>> {
 }
 
 impl Content {
-    pub fn compile(
-        parts: &[Part],
-        settings: &Settings,
-        pointers: &mut Pointers,
-        problems: &mut Problems<'_>,
-    ) -> Self {
+    pub fn compile(parts: &[Part], settings: &Settings, pointers: &mut Pointers, problems: &mut Problems<'_>) -> Self {
         const ALLOWED: Allowed = Allowed {
             field: true,
             claim: false,
@@ -161,7 +166,10 @@ impl Content {
                         let finder = Finder::compile(&find, Allowed::default(), settings, pointers, problems)?;
                         Some((name.as_str().into(), finder))
                     };
-                    let lines = lines.named_lines.iter().filter_map(|name| line(name, pointers, problems));
+                    let lines = lines
+                        .named_lines
+                        .iter()
+                        .filter_map(|name| line(name, pointers, problems));
                     pieces.push(Piece::Lines(lines.collect()));
                 }
             }
@@ -181,6 +189,11 @@ impl Content {
         })
     }
 
+    /// The value at `finder`'s place goes in.
+    pub fn finds(&self, finder: &Finder) -> bool {
+        self.finders().any(|found| found.place() == finder.place())
+    }
+
     /// Headers of which the value goes in.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.finders().filter_map(Finder::header)
@@ -194,7 +207,7 @@ impl Content {
         })
     }
 
-    fn finders(&self) -> impl Iterator<Item = &Finder> {
+    pub fn finders(&self) -> impl Iterator<Item = &Finder> {
         self.0.iter().flat_map(|piece| -> Box<dyn Iterator<Item = &Finder>> {
             match piece {
                 Piece::Found(finder) => Box::new(std::iter::once(finder)),
@@ -230,6 +243,19 @@ impl Content {
         Ok(())
     }
 
+    /// The content's MAC. `keyed` is a fresh clone of the one that the key was taken in once.
+    pub fn mac(&self, mut keyed: Keyed, view: &View<'_>, scope: &Scope<'_>) -> Result<Tag, VerifyError> {
+        self.feed(view, scope, &mut |piece| keyed.update(piece))?;
+        Ok(keyed.finish())
+    }
+
+    /// The content's plain hash, with `secret` for the part of that name.
+    pub fn hash(&self, mut hash: Hash, secret: &[u8], view: &View<'_>, scope: &Scope<'_>) -> Result<Tag, VerifyError> {
+        let scope = Scope { secret, ..*scope };
+        self.feed(view, &scope, &mut |piece| hash.update(piece))?;
+        Ok(hash.finish())
+    }
+
     /// The content in one piece, for schemes that need it so; the body itself where it is all of it.
     pub fn whole<'d>(&self, view: &View<'d>, scope: &Scope<'_>) -> Result<Cow<'d, [u8]>, VerifyError> {
         if let [Piece::Word(Word::Body)] = self.0[..] {
@@ -252,10 +278,17 @@ mod tests {
     #[test]
     fn a_url_is_tried_with_and_without_its_port() {
         let urls = |url| either_port(url).into_iter().map(Cow::into_owned).collect::<Vec<_>>();
-        assert_eq!(urls("https://a.example/x?y=1:2"), ["https://a.example/x?y=1:2", "https://a.example:443/x?y=1:2"]);
+        assert_eq!(
+            urls("https://a.example/x?y=1:2"),
+            ["https://a.example/x?y=1:2", "https://a.example:443/x?y=1:2"]
+        );
         assert_eq!(
             urls("http://u:p@a.example:8080?q"),
-            ["http://u:p@a.example:8080?q", "http://u:p@a.example?q", "http://u:p@a.example:80?q"]
+            [
+                "http://u:p@a.example:8080?q",
+                "http://u:p@a.example?q",
+                "http://u:p@a.example:80?q"
+            ]
         );
         assert_eq!(urls("https://[::1]/x"), ["https://[::1]/x", "https://[::1]:443/x"]);
         assert_eq!(urls("nonsense"), ["nonsense"]);

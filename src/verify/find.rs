@@ -22,7 +22,7 @@ pub(crate) struct Finder {
     pub(crate) optional: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Header(HeaderName),
     Query(Box<str>),
@@ -112,9 +112,16 @@ impl Finder {
             }
             other => return problems.none(format!("`{other}` is not known at this point")),
         };
+        if !find.map.is_empty() {
+            return problems.none("`map` is for what is found in events; here the value itself counts");
+        }
         Some(Self {
             place,
-            prefix: find.prefix.as_deref().filter(|prefix| !prefix.is_empty()).map(Into::into),
+            prefix: find
+                .prefix
+                .as_deref()
+                .filter(|prefix| !prefix.is_empty())
+                .map(Into::into),
             transform: find.transform,
             optional: find.optional,
         })
@@ -145,7 +152,9 @@ impl Finder {
         };
         match self.transform {
             None => Ok(Some(value)),
-            Some(transform) => apply(transform, value).map(Some).map_err(|why| Malformed(format!("{self}: {why}"))),
+            Some(transform) => apply(transform, value)
+                .map(Some)
+                .map_err(|why| Malformed(format!("{self}: {why}"))),
         }
     }
 
@@ -161,7 +170,9 @@ impl Finder {
             Place::Query(name) => single(view.raw.query.as_bytes(), name, "query parameter")?,
             Place::Form(name) if view.is_form() => single(&view.raw.body, name, "form field")?,
             Place::Form(_) => None,
-            Place::Json(slot, _) => view.json()?[*slot].as_deref().map(|text| Cow::Borrowed(text.as_bytes())),
+            Place::Json(slot, _) => view.json()?[*slot]
+                .as_deref()
+                .map(|text| Cow::Borrowed(text.as_bytes())),
             Place::Field(name) => {
                 let mut values = scope.fields.iter().filter(|(key, _)| *key == name.as_bytes());
                 let first = values.next();
@@ -170,7 +181,10 @@ impl Finder {
                 }
                 first.map(|(_, value)| Cow::Borrowed(*value))
             }
-            Place::Claim(name) => scope.claims.and_then(|claims| claim_text(claims.get(&**name)?)).map(Cow::Owned),
+            Place::Claim(name) => scope
+                .claims
+                .and_then(|claims| claim_text(claims.get(&**name)?))
+                .map(Cow::Owned),
             Place::Part(word) => Some(Cow::Owned(word.bytes(view, scope)?)),
             Place::Fixed(value) => Some(Cow::Borrowed(value)),
         })
@@ -218,17 +232,22 @@ impl<'d> View<'d> {
     fn json(&self) -> Result<&Values<'d>, Malformed> {
         let scan = || {
             let body: &'d [u8] = &self.raw.body;
-            self.pointers.scan(body).map_err(|error| Malformed(format!("body: {error}")))
+            self.pointers
+                .scan(body)
+                .map_err(|error| Malformed(format!("body: {error}")))
         };
         self.json.get_or_init(scan).as_ref().map_err(Clone::clone)
     }
 
     /// A body is a form only where the sender says so: bytes must not be one thing to us and another to the reader.
     pub fn is_form(&self) -> bool {
-        self.raw.headers.text(&actix_web::http::header::CONTENT_TYPE).is_some_and(|kind| {
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        })
+        self.raw
+            .headers
+            .text(&actix_web::http::header::CONTENT_TYPE)
+            .is_some_and(|kind| {
+                let kind = kind.split(';').next().unwrap_or_default().trim();
+                kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            })
     }
 }
 
@@ -281,7 +300,9 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
 /// CRC-32 as in IEEE 802.3 and zip; ten lines against a dependency.
 fn crc32(bytes: &[u8]) -> u32 {
     let crc = bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 }
+        })
     });
     !crc
 }

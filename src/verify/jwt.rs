@@ -50,7 +50,10 @@ const ALGS: [(&str, Alg); 11] = [
 pub(crate) enum Expected {
     Bool(bool),
     /// `ours`: the values are this customer's, so a genuine token with another is somebody else's.
-    AnyOf { values: Vec<String>, ours: bool },
+    AnyOf {
+        values: Vec<String>,
+        ours: bool,
+    },
 }
 
 /// A token taken apart; nothing of it is believed yet.
@@ -126,18 +129,39 @@ impl Rules {
         self.algorithms.iter().filter_map(public).collect()
     }
 
+    /// Adds the claims that a token must have, and the times of one that is issued at `at` and lives `lifetime` seconds;
+    /// those that are there stay.
+    pub fn fill(&self, claims: &mut Map<String, Value>, at: Timestamp, lifetime: i64) {
+        for (name, expected) in &self.claims {
+            let value = match expected {
+                Expected::Bool(value) => Value::from(*value),
+                Expected::AnyOf { values, .. } => values.first().map(String::as_str).into(),
+            };
+            claims.entry(&**name).or_insert(value);
+        }
+        let at = at.as_second();
+        for (name, time) in [("iat", at), ("exp", at + lifetime)] {
+            claims.entry(name).or_insert(time.into());
+        }
+    }
+
     /// Takes a token apart and holds its header to the rules.
     pub fn open<'t>(&self, token: &'t [u8]) -> Result<Token<'t>, VerifyError> {
         let malformed = || VerifyError::Malformed("token is no compact JWS".into());
-        let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at);
+        let mut dots = token
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'.')
+            .map(|(at, _)| at);
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(malformed());
         };
         let decode = |text| encode::decode(Encoding::Base64url, text).ok_or_else(malformed);
-        let header: Map<String, Value> =
-            serde_json::from_slice(&decode(&token[..first])?).map_err(|_| malformed())?;
+        let header: Map<String, Value> = serde_json::from_slice(&decode(&token[..first])?).map_err(|_| malformed())?;
         if header.contains_key("crit") {
-            return Err(VerifyError::Token("asks for an extension (`crit`) that is not supported".into()));
+            return Err(VerifyError::Token(
+                "asks for an extension (`crit`) that is not supported".into(),
+            ));
         }
         let name = header.get("alg").and_then(Value::as_str).unwrap_or_default();
         let alg = ALGS.iter().find(|(known, _)| *known == name).map(|(_, alg)| *alg);
@@ -160,9 +184,9 @@ impl Rules {
                     value.as_bool() == Some(*wanted) || value.as_str() == Some(if *wanted { "true" } else { "false" })
                 }
                 // An audience may be a list (RFC 7519 section 4.1.3).
-                (Expected::AnyOf { values, .. }, Some(Value::Array(given))) => {
-                    given.iter().any(|value| values.iter().any(|wanted| value.as_str() == Some(wanted)))
-                }
+                (Expected::AnyOf { values, .. }, Some(Value::Array(given))) => given
+                    .iter()
+                    .any(|value| values.iter().any(|wanted| value.as_str() == Some(wanted))),
                 (Expected::AnyOf { values, .. }, Some(value)) => {
                     let text = claim_text(value);
                     values.iter().any(|wanted| text.as_deref() == Some(wanted.as_bytes()))
@@ -172,11 +196,23 @@ impl Rules {
             match expected {
                 _ if holds => {}
                 Expected::AnyOf { ours: true, .. } => return Err(VerifyError::Foreign(format!("claim `{name}`"))),
-                _ => return Err(VerifyError::Token(format!("claim `{name}` is missing or not as expected"))),
+                _ => {
+                    return Err(VerifyError::Token(format!(
+                        "claim `{name}` is missing or not as expected"
+                    )));
+                }
             }
         }
         Ok(())
     }
+}
+
+/// The part of a token that is signed: header and claims.
+pub(crate) fn signed_part(alg: Alg, claims: &Map<String, Value>) -> String {
+    let header = serde_json::json!({ "alg": alg.name(), "typ": "JWT" }).to_string();
+    let [header, claims] = [header, serde_json::Value::from(claims.clone()).to_string()]
+        .map(|part| encode::encode(Encoding::Base64url, part.as_bytes()).unwrap_or_default());
+    format!("{header}.{claims}")
 }
 
 impl Token<'_> {

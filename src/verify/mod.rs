@@ -20,7 +20,7 @@
 //! | `content` | what is signed, fed to a MAC piece by piece |
 //! | `candidates` | signature lists, comparison in constant time |
 //! | `jwt`, `time`, `hashes`, `encode` | what the names say |
-//! | `sign` | the same plan the other way round |
+//! | `sign`, `draft` | the same plan the other way round |
 
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ use crate::secret::NamedSecret;
 mod candidates;
 mod check;
 mod content;
+mod draft;
 pub(crate) mod encode;
 pub(crate) mod find;
 pub(crate) mod hashes;
@@ -43,7 +44,10 @@ mod plan;
 pub(crate) mod pointers;
 pub(crate) mod problems;
 pub(crate) mod secrets;
+mod sign;
 mod time;
+
+pub use sign::{Signed, Unsigned, sign};
 
 use check::Alternative;
 use find::{Allowed, Finder, Malformed, Scope, View};
@@ -185,8 +189,12 @@ impl Verifier {
         let mut pointers = Pointers::default();
         let plans = compile_plans(definition, settings, pinned, &mut pointers, &mut all);
         let binds = compile_binds(definition, settings, &mut pointers, &mut all);
+        check_binds(&plans, &binds, &mut all);
 
-        let forms: Vec<_> = plans.iter().map(|plan| plan.takes_secrets().then_some(&plan.secret)).collect();
+        let forms: Vec<_> = plans
+            .iter()
+            .map(|plan| plan.takes_secrets().then_some(&plan.secret))
+            .collect();
         let takes_some = forms.iter().any(Option::is_some);
         let (keys, refused) = if takes_some {
             secrets::assign(&forms, secrets)
@@ -204,7 +212,10 @@ impl Verifier {
         }
         if alternatives.is_empty() && all.is_empty() {
             let hint = Some(definition.secret.hint.as_str()).filter(|hint| !hint.is_empty());
-            all.push(format!("secrets: give at least one; {}", hint.unwrap_or("the platform shows or sets it with the webhook")));
+            all.push(format!(
+                "secrets: give at least one; {}",
+                hint.unwrap_or("the platform shows or sets it with the webhook")
+            ));
         }
         if !all.is_empty() {
             return Err(all);
@@ -220,16 +231,15 @@ impl Verifier {
     /// What the alternative that held covers.
     pub fn coverage(&self, proof: &Proof) -> &Coverage {
         static NOTHING: Coverage = Coverage::NOTHING;
-        let held = self.alternatives.iter().find(|alternative| alternative.plan.index == proof.alternative);
+        let held = self
+            .alternatives
+            .iter()
+            .find(|alternative| alternative.plan.index == proof.alternative);
         held.map_or(&NOTHING, |alternative| &alternative.plan.coverage)
     }
 
     /// `now` is the time of arrival.
-    pub async fn verify<'d>(
-        &self,
-        raw: &'d RawDelivery,
-        now: Timestamp,
-    ) -> Result<VerifiedDelivery<'d>, VerifyError> {
+    pub async fn verify<'d>(&self, raw: &'d RawDelivery, now: Timestamp) -> Result<VerifiedDelivery<'d>, VerifyError> {
         let view = View::new(raw, &self.pointers);
         for alternative in &self.alternatives {
             let Some(value) = alternative.present(&view)? else {
@@ -259,13 +269,18 @@ impl Verifier {
 
     /// Why no alternative is shown: nothing is there, or not in the expected form.
     fn absent(&self, view: &View<'_>) -> VerifyError {
-        let there = |alternative: &&Alternative| {
-            matches!(alternative.plan.from.raw(view, &Scope::default()), Ok(Some(value)) if !value.is_empty())
-        };
+        let there = |alternative: &&Alternative| matches!(alternative.plan.from.raw(view, &Scope::default()), Ok(Some(value)) if !value.is_empty());
         if let Some(alternative) = self.alternatives.iter().find(there) {
-            return VerifyError::Malformed(format!("{} has no signature in the expected form", alternative.plan.from));
+            return VerifyError::Malformed(format!(
+                "{} has no signature in the expected form",
+                alternative.plan.from
+            ));
         }
-        let places: Vec<_> = self.alternatives.iter().map(|alternative| alternative.plan.from.to_string()).collect();
+        let places: Vec<_> = self
+            .alternatives
+            .iter()
+            .map(|alternative| alternative.plan.from.to_string())
+            .collect();
         VerifyError::Missing(places.join(", or "))
     }
 }
@@ -287,6 +302,10 @@ fn compile_plans(
     if definition.signature.is_empty() {
         all.push("signature: there is none; scheme `none` must be asked for by name".into());
     }
+    // Beside a signature, "nothing proved" must not be what is left when the signature is taken away.
+    if pinned.is_none() && definition.signature.len() > 1 {
+        plans.retain(|plan: &Plan| !matches!(plan.method, plan::Method::None));
+    }
     if let Some(pinned) = pinned {
         let names = definition.signature.iter().filter_map(|rule| rule.name.as_deref());
         if !names.clone().any(|name| name == pinned) {
@@ -299,6 +318,19 @@ fn compile_plans(
         plans.retain(|plan| plan.name.as_deref() == Some(pinned));
     }
     plans
+}
+
+/// What a signature does not cover says nothing about whose the delivery is.
+fn check_binds(plans: &[Plan], binds: &[Bound], all: &mut Vec<String>) {
+    for plan in plans.iter().filter(|plan| plan.signs()) {
+        for bound in binds.iter().filter(|bound| !plan.covers(&bound.find)) {
+            all.push(format!(
+                "bind: {} is not covered by {}, so it binds nothing",
+                bound.find,
+                plan.place()
+            ));
+        }
+    }
 }
 
 fn compile_binds(

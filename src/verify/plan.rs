@@ -53,7 +53,10 @@ pub(crate) enum KeySource {
     Secrets,
     Pinned(Vec<String>),
     KeySet(Target),
-    Certificate { url: Finder, hosts: Hosts },
+    Certificate {
+        url: Finder,
+        hosts: Hosts,
+    },
     /// Scheme `none`.
     Nothing,
 }
@@ -83,6 +86,15 @@ impl Plan {
         matches!(self.keys, KeySource::Secrets)
     }
 
+    /// What it is signed with, where that is a private key. `None`: a shared secret.
+    pub fn private_algorithms(&self) -> Option<Vec<Algorithm>> {
+        match &self.method {
+            Method::Public(algorithm) => Some(vec![*algorithm]),
+            Method::Jwt(rules) => Some(rules.public_algorithms()).filter(|algorithms| !algorithms.is_empty()),
+            _ => None,
+        }
+    }
+
     pub fn compile(
         index: usize,
         definition: &Definition,
@@ -96,7 +108,12 @@ impl Plan {
         let from = Finder::compile(&from, Allowed::default(), settings, pointers, &mut problems.at("from"));
         let mut when = Vec::new();
         for condition in &rule.when {
-            when.extend(Condition::compile(condition, settings, pointers, &mut problems.at("when")));
+            when.extend(Condition::compile(
+                condition,
+                settings,
+                pointers,
+                &mut problems.at("when"),
+            ));
         }
         let content = Content::compile(&rule.content, settings, pointers, &mut problems.at("content"));
         let time = rule.timestamp.as_ref().or(definition.timestamp.as_ref());
@@ -133,13 +150,18 @@ impl Plan {
             coverage: Coverage::default(),
         };
         plan.label = plan.label(rule.scheme).into();
+        // A time that anybody could have put there says nothing: it is neither asked for nor judged.
+        let is_signed = |time: &SignedTime| plan.content.uses(Word::Timestamp) || plan.covers(&time.from);
+        if !plan.time.as_ref().is_some_and(is_signed) {
+            plan.time = None;
+        }
         plan.coverage = plan.covered(definition);
         plan.check(problems).then_some(plan)
     }
 
     /// What the fields allow one by one, and not together.
     fn check(&self, problems: &mut Problems<'_>) -> bool {
-        let signs_content = matches!(self.method, Method::Hmac(_) | Method::Hash(_) | Method::Public(_));
+        let signs_content = self.signs();
         let mut wrong = Vec::new();
         if signs_content && self.content.is_empty() {
             wrong.push("content is empty; say what is signed, such as [\"body\"]".into());
@@ -157,16 +179,58 @@ impl Plan {
             wrong.push("content has the part `timestamp`, but no timestamp is given".into());
         }
         if !matches!(self.method, Method::Jwt(_))
-            && self.time.as_ref().is_some_and(|time| matches!(time.from.place(), Place::Claim(_)))
+            && self
+                .time
+                .as_ref()
+                .is_some_and(|time| matches!(time.from.place(), Place::Claim(_)))
         {
             wrong.push("only a token has claims to take a timestamp from".into());
         }
-        if self.either_port && !(matches!(self.method, Method::Hmac(_) | Method::Hash(_)) && self.content.uses(Word::Url)) {
+        if self.either_port
+            && !(matches!(self.method, Method::Hmac(_) | Method::Hash(_)) && self.content.uses(Word::Url))
+        {
             wrong.push("either_port is for an hmac or a hash over the part `url`".into());
+        }
+        if matches!((&self.method, &self.keys), (Method::Jwt(rules), keys)
+            if rules.public_algorithms().is_empty() && !matches!(keys, KeySource::Secrets))
+        {
+            wrong.push("tokens with a shared secret (HS*) take no keys from elsewhere".into());
+        }
+        for digest in self.digests.iter().filter(|digest| !self.signs_itself(&digest.find)) {
+            wrong.push(format!(
+                "digest in {} is not signed, so it proves nothing about the body",
+                digest.find
+            ));
         }
         let ok = wrong.is_empty();
         wrong.into_iter().for_each(|problem| problems.say(problem));
         ok
+    }
+
+    /// Whether the signature covers what `finder` finds, itself or by a digest of the body: else anybody could have
+    /// put it there.
+    pub fn covers(&self, finder: &Finder) -> bool {
+        let in_body = matches!(finder.place(), Place::Json(..) | Place::Form(_));
+        self.signs_itself(finder) || (in_body && !self.digests.is_empty())
+    }
+
+    fn signs_itself(&self, finder: &Finder) -> bool {
+        let content = &self.content;
+        let body = || content.uses(Word::Body);
+        match finder.place() {
+            Place::Header(name) => content.headers().any(|covered| covered == name),
+            Place::Query(_) => content.uses(Word::Url) || content.uses(Word::Query) || content.finds(finder),
+            Place::Form(_) => body() || content.uses(Word::SortedForm) || content.finds(finder),
+            Place::Json(..) => body() || content.finds(finder),
+            Place::Field(_) => content.finds(finder),
+            Place::Claim(_) => matches!(self.method, Method::Jwt(_)),
+            Place::Part(_) | Place::Fixed(_) => true,
+        }
+    }
+
+    /// Whether the signature is over something of the delivery, and not only the sender's word that it is the sender.
+    pub fn signs(&self) -> bool {
+        matches!(self.method, Method::Hmac(_) | Method::Hash(_) | Method::Public(_))
     }
 
     fn label(&self, scheme: Scheme) -> String {
@@ -212,7 +276,13 @@ impl Plan {
             let timestamp = self.time.as_ref().and_then(|time| time.from.header());
             let digests = self.digests.iter().filter_map(|digest| digest.find.header());
             let conditions = self.when.iter().filter_map(|condition| condition.wanted().0.header());
-            let own = self.from.header().into_iter().chain(timestamp).chain(digests).chain(conditions);
+            let own = self
+                .from
+                .header()
+                .into_iter()
+                .chain(timestamp)
+                .chain(digests)
+                .chain(conditions);
             for header in coverage.headers.iter().chain(own) {
                 if !coverage.publish.contains(header) && !is_credential(header, definition) {
                     coverage.publish.push(header.clone());
@@ -227,7 +297,11 @@ impl Plan {
 fn is_credential(header: &HeaderName, definition: &Definition) -> bool {
     let is_token = |rule: &Signature| {
         matches!(rule.scheme, Scheme::Token | Scheme::Basic)
-            && rule.from.header.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(header.as_str()))
+            && rule
+                .from
+                .header
+                .as_deref()
+                .is_some_and(|name| name.eq_ignore_ascii_case(header.as_str()))
     };
     ["authorization", "proxy-authorization", "cookie"].contains(&header.as_str())
         || definition.signature.iter().any(is_token)
@@ -304,19 +378,20 @@ impl KeySource {
         let keys = &rule.keys;
         let form = rule.secret.as_ref().unwrap_or(&definition.secret);
         let hosts = || Hosts::new(&keys.hosts, keys.path_suffix.as_deref());
-        let public = matches!(rule.scheme, Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::Jwt);
+        let public = matches!(
+            rule.scheme,
+            Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::Jwt
+        );
         Some(match (keys.pinned.is_empty(), &keys.jwks, &keys.certificate) {
             _ if rule.scheme == Scheme::None => Self::Nothing,
             (true, None, None) if form.none => return problems.none("there is no secret, and no other key is named"),
             (true, None, None) => Self::Secrets,
             _ if !public => return problems.none("only schemes with public keys take keys from elsewhere"),
             (false, None, None) => Self::Pinned(keys.pinned.clone()),
-            (true, Some(url), None) if rule.scheme == Scheme::Jwt => {
-                match hosts().check(url) {
-                    Ok(target) => Self::KeySet(target),
-                    Err(error) => return problems.none(format!("jwks: {error}; list its host under `hosts`")),
-                }
-            }
+            (true, Some(url), None) if rule.scheme == Scheme::Jwt => match hosts().check(url) {
+                Ok(target) => Self::KeySet(target),
+                Err(error) => return problems.none(format!("jwks: {error}; list its host under `hosts`")),
+            },
             (true, None, Some(find)) if rule.scheme != Scheme::Jwt => Self::Certificate {
                 url: Finder::compile(find, Allowed::default(), settings, pointers, problems)?,
                 hosts: hosts(),

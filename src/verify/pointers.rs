@@ -49,10 +49,6 @@ impl Pointers {
         }))
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     pub fn scan<'d>(&self, body: &'d [u8]) -> Result<Values<'d>, String> {
         let mut values = vec![None; self.count];
         let mut parser = serde_json::Deserializer::from_slice(body);
@@ -60,7 +56,9 @@ impl Pointers {
             node: &self.root,
             values: &mut values,
         };
-        seek.deserialize(&mut parser).and_then(|()| parser.end()).map_err(|error| error.to_string())?;
+        seek.deserialize(&mut parser)
+            .and_then(|()| parser.end())
+            .map_err(|error| error.to_string())?;
         Ok(values)
     }
 }
@@ -102,7 +100,10 @@ impl<'d> Visitor<'d> for Seek<'_, '_, 'd> {
                 continue;
             };
             if std::mem::replace(&mut seen[at], true) {
-                return Err(A::Error::custom(format_args!("member `{}` is doubled", self.node.children[at].0)));
+                return Err(A::Error::custom(format_args!(
+                    "member `{}` is doubled",
+                    self.node.children[at].0
+                )));
             }
             map.next_value_seed(Seek {
                 node: &self.node.children[at].1,
@@ -149,7 +150,7 @@ impl<'d> Visitor<'d> for Seek<'_, '_, 'd> {
         self.found(Cow::Owned(value.to_string()))
     }
 
-    /// The shortest text that means this number, as JavaScript's signers write it.
+    /// The shortest text that means this number, without an exponent.
     fn visit_f64<E>(self, value: f64) -> Result<(), E> {
         self.found(Cow::Owned(value.to_string()))
     }
@@ -167,22 +168,46 @@ mod tests {
         let mut wanted = Pointers::default();
         let slots: Vec<usize> = pointers.iter().map(|pointer| wanted.want(pointer).unwrap()).collect();
         let values = wanted.scan(body.as_bytes())?;
-        Ok(slots.into_iter().map(|slot| values[slot].clone().map(Cow::into_owned)).collect())
+        Ok(slots
+            .into_iter()
+            .map(|slot| values[slot].clone().map(Cow::into_owned))
+            .collect())
     }
 
     #[test]
     fn finds_values_in_one_pass() {
         let body = r#"{"a":{"b":["x",{"c~/d":"y\n"}]},"n":12,"t":true,"z":null,"o":{}}"#;
-        let found = look(&["/a/b/0", "/a/b/1/c~0~1d", "/n", "/t", "/z", "/o", "/none", "/n"], body).unwrap();
-        let expected = [Some("x"), Some("y\n"), Some("12"), Some("true"), None, None, None, Some("12")];
+        let found = look(
+            &["/a/b/0", "/a/b/1/c~0~1d", "/n", "/t", "/z", "/o", "/none", "/n"],
+            body,
+        )
+        .unwrap();
+        let expected = [
+            Some("x"),
+            Some("y\n"),
+            Some("12"),
+            Some("true"),
+            None,
+            None,
+            None,
+            Some("12"),
+        ];
         assert_eq!(found, expected.map(|value| value.map(str::to_owned)));
         assert_eq!(look(&["/0/id"], r#"[{"id":"1"}]"#).unwrap(), [Some("1".to_owned())]);
     }
 
     #[test]
     fn refuses_a_doubled_member_on_the_way_and_only_there() {
-        assert!(look(&["/a"], r#"{"a":1,"a":2}"#).unwrap_err().contains("`a` is doubled"));
-        assert!(look(&["/a/b"], r#"{"a":{"b":1},"\u0061":{}}"#).unwrap_err().contains("doubled"));
+        assert!(
+            look(&["/a"], r#"{"a":1,"a":2}"#)
+                .unwrap_err()
+                .contains("`a` is doubled")
+        );
+        assert!(
+            look(&["/a/b"], r#"{"a":{"b":1},"\u0061":{}}"#)
+                .unwrap_err()
+                .contains("doubled")
+        );
         assert!(look(&["/a"], r#"{"a":1,"b":2,"b":3}"#).is_ok());
     }
 

@@ -32,7 +32,11 @@ pub(crate) fn assign(forms: &[Option<&SecretForm>], secrets: &[NamedSecret]) -> 
         let mut serves = false;
         for (form, keys) in forms.iter().zip(&mut keys) {
             let Some(form) = form else { continue };
-            let belongs = if is_marked { carries(form) } else { !form.prefix_required };
+            let belongs = if is_marked {
+                carries(form)
+            } else {
+                !form.prefix_required
+            };
             if let Some(bytes) = belongs.then(|| decode(form, secret)).flatten() {
                 serves = true;
                 keys.push(Key {

@@ -51,6 +51,11 @@ impl SignedTime {
         parse(self.format, text).ok_or(VerifyError::Timestamp)
     }
 
+    /// Too old is refused.
+    pub fn is_bounded(&self) -> bool {
+        self.tolerance.is_some()
+    }
+
     /// Both ways. Only for a time that the signature covers, and after it held: then `Stale` is the truth.
     pub fn judge(&self, signed: Timestamp, now: Timestamp) -> Result<(), VerifyError> {
         let Some(tolerance) = self.tolerance else {
@@ -74,7 +79,9 @@ fn parse(format: TimeFormat, text: &[u8]) -> Option<Timestamp> {
         TimeFormat::UnixMs => Timestamp::from_millisecond(digits(text, 15)?).ok(),
         TimeFormat::Rfc3339 => text.parse().ok().filter(|_| text.len() <= 40),
         TimeFormat::HttpDate => {
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_zoned_datetime(text).ok()?;
+            let date = jiff::fmt::rfc2822::DateTimeParser::new()
+                .parse_zoned_datetime(text)
+                .ok()?;
             (text.len() <= 40).then(|| date.timestamp())
         }
     }
@@ -115,7 +122,12 @@ mod tests {
     #[test]
     fn a_written_time_reads_the_same() {
         let time = Timestamp::from_second(1_700_000_000).unwrap();
-        for format in [TimeFormat::Unix, TimeFormat::UnixMs, TimeFormat::Rfc3339, TimeFormat::HttpDate] {
+        for format in [
+            TimeFormat::Unix,
+            TimeFormat::UnixMs,
+            TimeFormat::Rfc3339,
+            TimeFormat::HttpDate,
+        ] {
             assert_eq!(parse(format, write(format, time).as_bytes()), Some(time), "{format:?}");
         }
     }

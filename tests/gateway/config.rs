@@ -221,7 +221,7 @@ sources:
             "ingress.tls.certificate: cannot read `/no/such.crt`",
             "ingress.tls.key: cannot read secret file `/no/such.key`",
             "schemas.paths: cannot read `/no/such/folder`",
-            "destinations.s.kafka.topic: `{sauce}` is no placeholder; did you mean `source`?",
+            "destinations.s.kafka.topic: `{sauce}`: no placeholder is called `{sauce}`; did you mean `{source}`?",
             "sources.a.provider: unknown provider `githb`; did you mean `github`?",
             "sources.a.secrets[0]: environment variable `HOOKSLUICE_TEST_NOT_SET` is not set",
             "sources.a.destination: unknown destination `steam`",
@@ -247,14 +247,6 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
     let said = problem("sources: { gh: { provider: github, secrets: hunter2 } }");
     assert!(!said.contains("hunter2"), "{said}");
     assert_says(&said, &["sources.gh.secrets", "expected a sequence"]);
-}
-
-#[test]
-fn a_source_without_a_secret_does_not_start() {
-    assert_says(
-        &problem("sources: { gh: { provider: github } }"),
-        &["sources.gh.secrets", "signs with a secret"],
-    );
 }
 
 #[test]
@@ -295,15 +287,6 @@ fn names_and_paths_are_checked() {
         (
             "sources: { gh: { provider: github, path: in/x, secrets: [{ value: x }] } }".into(),
             "`in/x` is not a path",
-        ),
-        (
-            "sources: { gh: { provider: github, path: /a/../b, secrets: [{ value: x }] } }".into(),
-            "is not a path",
-        ),
-        ("destinations: { s: {} }".into(), "has no kind"),
-        (
-            "sources: { gh: { provider: github, signature: ed25519, secrets: [{ value: x }] } }".into(),
-            "has no signature `ed25519`",
         ),
         (
             "sources: { gh: { provider: github, answer: { status: 302 }, secrets: [{ value: x }] } }".into(),
@@ -369,4 +352,200 @@ fn a_certificate_must_belong_to_its_key() {
             "ingress.tls.key: no private key",
         ],
     );
+}
+
+/// The example of docs/configuration.md, as it stands there.
+fn documented_example() -> String {
+    let document = std::fs::read_to_string("docs/configuration.md").expect("the document");
+    let start = document.find("```yaml\n").expect("an example") + "```yaml\n".len();
+    document[start..].split("```").next().expect("its end").to_owned()
+}
+
+const EXAMPLE_SECRETS: [(&str, &str); 5] = [
+    ("GITHUB_SECRET", "g"),
+    ("WHATSAPP_APP_SECRET", "w"),
+    ("WHATSAPP_VERIFY_TOKEN", "v"),
+    ("LOCAL_SECRET", "whsec_bG9jYWwtZGV2ZWxvcG1lbnQtc2VjcmV0"),
+    ("KAFKA_PASSWORD", "k"),
+];
+
+#[test]
+fn the_documented_example_loads_as_it_stands() {
+    let case = Case::new();
+    std::fs::create_dir(case.folder.path().join("schemas")).expect("a folder");
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-keyout", "tls.key", "-out", "tls.crt", "-subj", "/CN=example"])
+        .current_dir(case.folder.path())
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert!(made.expect("openssl runs").success());
+    let check = |yaml: &str| {
+        let output = std::process::Command::new(crate::support::gateway::BINARY)
+            .args(["check", "--json", "--config"])
+            .arg(case.file("hooksluice.yaml", yaml))
+            .envs(EXAMPLE_SECRETS)
+            .current_dir(case.folder.path())
+            .output()
+            .expect("the binary runs");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), report)
+    };
+    let example = documented_example();
+    let previous = "/run/secrets/github-previous";
+    if !Path::new(previous).exists() {
+        let (code, report) = check(&example);
+        let problems = report["problems"].as_array().expect("problems");
+        assert_eq!(
+            (code, problems.len()),
+            (Some(2), 1),
+            "nothing is wrong but a file that is not on this machine: {report}"
+        );
+        assert_eq!(problems[0]["place"], "sources.github.secrets[1]");
+    }
+    let here = case.file("previous", "p");
+    let (code, report) = check(&example.replace(previous, &here.display().to_string()));
+    assert_eq!(
+        (code, &report["ok"]),
+        (Some(0), &serde_json::Value::Bool(true)),
+        "{report}"
+    );
+}
+
+/// The keys that a table of settings knows, asked of the table itself by a key that nothing has.
+fn known_keys(yaml: &str) -> Vec<String> {
+    let problems = problems(yaml);
+    let unknown = problems
+        .iter()
+        .find(|problem| problem.place.ends_with("zzz"))
+        .unwrap_or_else(|| panic!("{yaml}: {problems:#?}"));
+    let known = unknown.remedy.strip_prefix("known here: ").expect("known keys");
+    known.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_setting_is_documented_and_every_documented_setting_exists() {
+    let document = std::fs::read_to_string("docs/configuration.md").expect("the document");
+    let documented: std::collections::BTreeSet<String> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    let mut known = std::collections::BTreeSet::new();
+    let source = |rest: &str| format!("sources: {{ s: {{ provider: github, {rest} }} }}");
+    let kafka = "bootstrap_servers: b, topic: t";
+    let rabbitmq = "url: 'amqp://h/%2f', exchange: e";
+    for (place, yaml) in [
+        ("ingress", "ingress: { zzz: 1 }".to_owned()),
+        (
+            "ingress.tls",
+            "ingress: { tls: { certificate: c, key: k, zzz: 1 } }".into(),
+        ),
+        ("admin", "admin: { zzz: 1 }".into()),
+        ("log", "log: { zzz: 1 }".into()),
+        ("journal", "journal: { zzz: 1 }".into()),
+        ("journal.retention", "journal: { retention: { zzz: 1 } }".into()),
+        ("journal.spool", "journal: { spool: { zzz: 1 } }".into()),
+        ("journal.quarantine", "journal: { quarantine: { zzz: 1 } }".into()),
+        ("duplicates", "duplicates: { zzz: 1 }".into()),
+        ("outbound", "outbound: { zzz: 1 }".into()),
+        ("schemas", "schemas: { zzz: 1 }".into()),
+        ("destinations.NAME", "destinations: { d: { zzz: 1 } }".into()),
+        (
+            "destinations.NAME.kafka",
+            format!("destinations: {{ d: {{ kafka: {{ {kafka}, zzz: 1 }} }} }}"),
+        ),
+        (
+            "destinations.NAME.rabbitmq",
+            format!("destinations: {{ d: {{ rabbitmq: {{ {rabbitmq}, zzz: 1 }} }} }}"),
+        ),
+        (
+            "destinations.NAME.rabbitmq.tls",
+            format!("destinations: {{ d: {{ rabbitmq: {{ {rabbitmq}, tls: {{ zzz: 1 }} }} }} }}"),
+        ),
+        (
+            "destinations.NAME.quarantine",
+            "destinations: { d: { quarantine: { zzz: 1 } } }".into(),
+        ),
+        ("sources.NAME", source("zzz: 1")),
+        ("sources.NAME.secrets[]", source("secrets: [{ zzz: 1 }]")),
+        ("sources.NAME.contract", source("contract: { zzz: 1 }")),
+        ("sources.NAME.routes[]", source("routes: [{ types: [], zzz: 1 }]")),
+        ("sources.NAME.answer", source("answer: { zzz: 1 }")),
+    ] {
+        known.extend(known_keys(&yaml).into_iter().map(|key| format!("{place}.{key}")));
+    }
+    // Tables are documented by what is in them.
+    let tables: Vec<String> = known
+        .iter()
+        .filter(|key| known.iter().any(|other| other.starts_with(&format!("{key}."))))
+        .cloned()
+        .collect();
+    known.retain(|key| !tables.contains(key));
+    let known: std::collections::BTreeSet<_> = known.into_iter().collect();
+    assert_eq!(documented, known);
+}
+
+/// Waits for the next request to reload; only a hang meets the limit.
+async fn next(watch: &mut config::watch::Watch) -> config::watch::Reload {
+    tokio::time::timeout(std::time::Duration::from_secs(30), watch.next())
+        .await
+        .expect("a request to reload")
+}
+
+#[tokio::test]
+async fn a_changed_file_asks_for_a_reload_and_its_neighbours_do_not() {
+    use config::watch::{Reload, Watch};
+    let case = Case::new();
+    let (file, other) = (
+        case.file("hooksluice.yaml", "a"),
+        case.file("schemas/github/push/9.json", "{}"),
+    );
+    let mut watch = Watch::start(&[file.clone(), case.folder.path().join("schemas")]).expect("watching");
+    std::fs::write(&file, "b").expect("written");
+    assert_eq!(next(&mut watch).await, Reload::Files);
+    std::fs::write(&other, "{ }").expect("written");
+    assert_eq!(next(&mut watch).await, Reload::Files);
+    case.file("hooksluice.db-wal", "the journal lies beside it");
+    std::fs::write(&file, "b").expect("written again, and the same");
+    let quiet = tokio::time::timeout(std::time::Duration::from_secs(2), watch.next()).await;
+    assert!(quiet.is_err(), "nothing that counts has changed");
+}
+
+#[tokio::test]
+async fn a_swapped_config_map_asks_for_a_reload() {
+    use config::watch::{Reload, Watch};
+    use std::os::unix::fs::symlink;
+    // As kubelet lays it out: the file is a link into `..data`, itself a link that is turned by a rename.
+    let case = Case::new();
+    let root = case.folder.path();
+    case.file("..1/hooksluice.yaml", "old");
+    symlink("..1", root.join("..data")).expect("a link");
+    symlink("..data/hooksluice.yaml", root.join("hooksluice.yaml")).expect("a link");
+    let mut watch = Watch::start(&[root.join("hooksluice.yaml")]).expect("watching");
+    case.file("..2/hooksluice.yaml", "new");
+    symlink("..2", root.join("..data_tmp")).expect("a link");
+    std::fs::rename(root.join("..data_tmp"), root.join("..data")).expect("turned");
+    assert_eq!(next(&mut watch).await, Reload::Files);
+}
+
+#[test]
+fn sighup_reloads_a_running_gateway() {
+    let gateway = crate::support::Gateway::start("sources: { gh: { provider: github, secrets: [{ value: x }] } }");
+    let taken = |gateway: &crate::support::Gateway| {
+        gateway.metric("hooksluice_config_last_reload_success_timestamp_seconds", &[])
+    };
+    let before = taken(&gateway);
+    gateway.signal("-HUP");
+    gateway.wait_for("the configuration is taken again", |gateway| taken(gateway) > before);
 }

@@ -172,6 +172,68 @@ fn what_a_breach_tells_is_bounded() {
 }
 
 #[test]
+fn no_keyword_tells_what_the_sender_said() {
+    let keywords = [
+        r#"{"type":"null"}"#,
+        r#"{"type":["null","integer"]}"#,
+        r#"{"const":1}"#,
+        r#"{"enum":[1,2]}"#,
+        r#"{"items":{"type":"null"}}"#,
+        r#"{"items":{"maxLength":1}}"#,
+        r#"{"prefixItems":[true],"items":false}"#,
+        r#"{"prefixItems":[true],"unevaluatedItems":false}"#,
+        r#"{"contains":{"type":"null"}}"#,
+        r#"{"uniqueItems":true}"#,
+        r#"{"maxItems":1}"#,
+        r#"{"not":{"type":"array"}}"#,
+        r#"{"anyOf":[{"type":"null"},{"items":{"type":"null"}}]}"#,
+        r#"{"oneOf":[{"type":"array"},{"minItems":1}]}"#,
+        r#"{"if":true,"then":false}"#,
+        "false",
+    ];
+    for text in keywords {
+        let contracts = compile(vec![schema("default", "1", text)], &Policy::default()).unwrap();
+        let Verdict::Broken { violations, .. } = verdict(&contracts, r#"["S3CRET","S3CRET",{"a":"S3CRET"}]"#) else {
+            panic!("{text} was met")
+        };
+        assert!(!violations.is_empty(), "{text}");
+        for violation in &violations {
+            assert!(!violation.message.contains("S3CRET"), "{text}: {violation:?}");
+        }
+    }
+}
+
+#[test]
+fn a_huge_breach_is_not_listed() {
+    let contracts = compile(
+        vec![schema("default", "1", r#"{"items":{"type":"null"}}"#)],
+        &Policy::default(),
+    )
+    .unwrap();
+    let body = |count: usize| format!("[1{}]", ",1".repeat(count - 1));
+    let Verdict::Broken { violations, .. } = verdict(&contracts, &body(49_999)) else {
+        panic!()
+    };
+    assert_eq!((violations.len(), violations[0].keyword.as_str()), (50, "type"));
+    let Verdict::Broken { violations, .. } = verdict(&contracts, &body(50_000)) else {
+        panic!()
+    };
+    assert_eq!((violations.len(), violations[0].keyword.as_str()), (1, "unlisted"));
+}
+
+#[test]
+fn a_contract_that_refers_to_itself_walks_the_deepest_document() {
+    let text = r##"{"items":{"$ref":"#"},"additionalProperties":{"$ref":"#"},"type":["array","object"]}"##;
+    let contracts = compile(vec![schema("default", "1", text)], &Policy::default()).unwrap();
+    let body = |leaf: &str| format!("{}{leaf}{}", r#"[{"a":"#.repeat(63), "}]".repeat(63));
+    assert_eq!(verdict(&contracts, &body("[]")).result(), "passed");
+    let Verdict::Broken { violations, .. } = verdict(&contracts, &body("1")) else {
+        panic!()
+    };
+    assert_eq!(violations[0].pointer, "/0/a".repeat(63));
+}
+
+#[test]
 fn each_mode_does_its_own_with_a_breach() {
     let with = |mode: &str| compile(vec![schema("a", "1", STRICT)], &policy(&format!("mode = '{mode}'"))).unwrap();
     let broken = json(r#"{"t":"a"}"#);

@@ -52,7 +52,7 @@ fn all_of_githubs_example_payloads_come_back_from_kafka_with_the_same_bytes() {
     let topic = format!("github-examples-{}", std::process::id());
     let servers = needed("HOOKSLUICE_TEST_KAFKA");
     let yaml = format!(
-        "destinations: {{ stream: {{ kafka: {{ bootstrap_servers: \"{servers}\", topic: {topic} }} }} }}
+        "destinations: {{ stream: {{ kafka: {{ bootstrap_servers: \"{servers}\", topic: {topic}, declare: true }} }} }}
 sources:
   github: {{ provider: github, secrets: [{{ value: {SECRET} }}], destination: stream }}
 "
@@ -79,7 +79,7 @@ sources:
         );
         sent.insert(id, (event, body));
     }
-    // Without auto-creation the first of them may have gone by the spool.
+    // While the topic is created the first of them may go by the spool.
     gateway.wait_for("nothing waits in the spool", |gateway| {
         gateway.metric("hooksluice_spool_events", &[]) == 0.0
     });

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hooksluice::destination::journal::{Filter, Journal, JournalError, Reader, Settings, State, Table};
+use hooksluice::destination::journal::{Filter, Journal, JournalError, Reader, Settings, State, Table, recover};
 use hooksluice::destination::{Position, PublishError, Receipt};
 use hooksluice::event::Event;
 use hooksluice::units::{ByteSize, HumanDuration};
@@ -522,4 +522,58 @@ async fn keeps_what_every_destination_owes() {
     destination_contract::keeps_bytes_attributes_and_key(&journal.events(), &mut read).await;
     destination_contract::keeps_the_order_of_each_key(&journal.events(), &mut read).await;
     destination_contract::receipts_each_of_a_thousand_once(&journal.events(), &mut read).await;
+}
+
+#[tokio::test]
+async fn recover_exports_what_is_readable_from_a_damaged_file_and_nothing_that_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let journal = Journal::open(&settings).unwrap();
+    for n in 0..300 {
+        store(&journal, &n.to_string(), &[b'x'; 3000]).await.unwrap();
+    }
+    journal
+        .quarantine()
+        .publish(event("q", "com.example.order", None, b"{}"))
+        .await
+        .unwrap();
+    journal.close().await;
+    drop(journal);
+    // One event is changed in place, and a page in the middle is overwritten.
+    let raw = rusqlite::Connection::open(&settings.path).unwrap();
+    raw.execute("UPDATE events SET data = zeroblob(3000) WHERE seq = 5", [])
+        .unwrap();
+    let pages: i64 = raw.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    raw.close().unwrap();
+    let mut bytes = std::fs::read(&settings.path).unwrap();
+    let at = (pages as usize / 2) * 4096;
+    bytes[at..at + 4096].fill(0xff);
+    std::fs::write(&settings.path, bytes).unwrap();
+    assert!(matches!(Journal::open(&settings), Err(JournalError::Damaged { .. })));
+
+    let mut ids = std::collections::BTreeSet::new();
+    let found = recover(&settings.path, |record| {
+        let event = record.event().expect("only what is whole is handed out");
+        ids.insert(event.id().to_owned());
+    })
+    .unwrap();
+    let events = found.iter().find(|found| found.table == Table::Events).unwrap();
+    assert!(ids.contains("q") && ids.contains("0") && ids.contains("299"));
+    assert!(!ids.contains("4"), "sequence 5 was changed");
+    assert!(events.changed >= 1);
+    assert!((250..299).contains(&events.whole), "{events:?}");
+    assert_eq!(ids.len() as u64, events.whole + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_leave_by_age_also_under_a_load_that_never_pauses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    settings.retention.age = HumanDuration::from_millis(1);
+    let journal = Journal::open(&settings).unwrap();
+    let mut n = 0;
+    while journal.status().expired.rows == 0 {
+        n += 1;
+        store(&journal, &n.to_string(), b"{}").await.unwrap();
+    }
 }

@@ -7,6 +7,7 @@ mod consumers;
 mod contract;
 mod duplicates;
 mod event;
+mod flagships;
 mod github_examples;
 mod handshake;
 mod http;

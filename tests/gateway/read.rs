@@ -47,7 +47,14 @@ pub fn json(body: impl Into<Bytes>) -> RawDelivery {
 
 /// Walks the delivery through the verifier, as the only door there is.
 pub fn verified<'d>(definition: &Definition, raw: &'d RawDelivery) -> VerifiedDelivery<'d> {
-    let verifier = Verifier::compile(definition, &[], &Settings::default(), &Arc::new(Keyring::default()), None).unwrap();
+    let verifier = Verifier::compile(
+        definition,
+        &[],
+        &Settings::default(),
+        &Arc::new(Keyring::default()),
+        None,
+    )
+    .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -225,6 +232,40 @@ fn an_id_is_signed_where_the_signature_covers_its_place() {
             ..Coverage::default()
         }
     ));
+}
+
+#[test]
+fn claims_of_the_verified_token_are_found_and_always_signed() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+
+    let random = ring::rand::SystemRandom::new();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+    // SubjectPublicKeyInfo of a P-256 key is this, then the point.
+    let mut spki = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200").unwrap();
+    spki.extend_from_slice(pair.public_key().as_ref());
+
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let claims = r#"{"exp":1763982000,"sub":"s1","deep":{"id":42}}"#;
+    let signed = format!("{}.{}", part(r#"{"alg":"ES256"}"#), part(claims));
+    let signature = URL_SAFE_NO_PAD.encode(pair.sign(&random, signed.as_bytes()).unwrap());
+
+    let lines = "[event]\nid = [{ claim = '/deep/id' }]\nsubject = [{ claim = 'sub' }]\nkey = [{ claim = 'none' }]";
+    let mut definition = definition(lines);
+    let table = format!(
+        "scheme = 'jwt'\nfrom = {{ header = 'authorization', prefix = 'Bearer ' }}\nalgorithms = ['ES256']\n\
+         keys = {{ pinned = ['{}'] }}",
+        STANDARD.encode(spki)
+    );
+    definition.signature = vec![toml::from_str(&table).unwrap()];
+    let delivery = raw(&[("authorization", &format!("Bearer {signed}.{signature}"))], "{}");
+    let reader = Reader::compile(&definition, &Settings::default(), ReadOptions::default()).unwrap();
+    let parts = reader.read(verified(&definition, &delivery), &Coverage::default());
+    let found = &parts.parts()[0].found;
+    assert_eq!((found.id.as_deref(), found.id_signed), (Some("42"), true));
+    assert_eq!((found.subject.as_deref(), found.key.as_deref()), (Some("s1"), None));
 }
 
 #[test]

@@ -15,7 +15,7 @@ import { createInterface } from "node:readline";
 
 const [folder, ...hosts] = process.argv.slice(2);
 const path = (name) => join(folder, name);
-const openssl = (...options) => execFileSync("openssl", options, { stdio: ["ignore", "ignore", "inherit"] });
+const openssl = (...options) => execFileSync("openssl", options, { stdio: "pipe" });
 const names = hosts.map((host) => `DNS:${host}`).join(",");
 
 openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=CA of a test",

@@ -75,8 +75,8 @@ const providers = {
       kit: "shopify",
     };
   },
-  twilio: ({ name, file }) => ({
-    event: name,
+  twilio: ({ name, file, body }) => ({
+    event: body.type?.replace(/^com\.twilio\./, "") ?? name,
     headers: file.endsWith(".form") ? form : json,
     url: "https://hooks.acme-widgets.example/in/twilio",
     kit: file.endsWith(".form") ? "twilio-form" : "twilio-json",

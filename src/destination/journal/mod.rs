@@ -23,6 +23,7 @@ use super::{Destination, JournalTable, Position, PublishError, Receipt};
 
 mod reader;
 mod record;
+mod recover;
 mod remembered;
 mod retention;
 mod schema;
@@ -31,6 +32,7 @@ mod store;
 mod writer;
 
 pub use reader::{Filter, Reader, Record, Table};
+pub use recover::{Recovered, recover};
 pub use schema::JournalError;
 pub use settings::{QuarantineSettings, Retention, Settings, SpoolSettings};
 

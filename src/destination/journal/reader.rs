@@ -190,7 +190,7 @@ impl Reader {
     }
 }
 
-fn columns(table: Table, data: bool) -> String {
+pub(super) fn columns(table: Table, data: bool) -> String {
     let own = match table {
         Table::Events => "NULL, NULL, NULL, NULL, NULL",
         Table::Spool => "destination, NULL, NULL, NULL, state",
@@ -200,7 +200,7 @@ fn columns(table: Table, data: bool) -> String {
     format!("seq, stored, id, type, source, time, sha256, attributes, {data}, length(data), {own}")
 }
 
-fn record(table: Table, row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
+pub(super) fn record(table: Table, row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
     Ok(Record {
         table,
         sequence: row.get(0)?,

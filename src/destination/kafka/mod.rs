@@ -13,8 +13,8 @@ mod settings;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -23,6 +23,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use self::classify::Verdict;
 use self::producer::{Health, Producer, Report};
@@ -34,7 +35,7 @@ use crate::event::Event;
 /// How long one look at the cluster may take.
 const LOOK: Duration = Duration::from_secs(2);
 /// Between looks, and between producers that fail one after the other.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 /// A connection to one cluster, for the main topic and the quarantine topic of a destination.
 #[derive(Clone)]
@@ -140,6 +141,8 @@ impl Kafka {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        // Ends the task that watches.
+        self.health.set_down("closed".into());
         let producers = [self.producer.swap(None), self.alone.swap(None)];
         // Dropping a producer joins its thread: not on an async worker.
         self.runtime.spawn_blocking(move || drop(producers));
@@ -346,45 +349,60 @@ impl Client {
 }
 
 /// While the cluster is down, looks whether it is back; replaces a producer that failed for good.
-async fn watch(client: std::sync::Weak<Client>, health: Arc<Health>) {
-    let mut backoff = BACKOFF.0;
+async fn watch(client: Weak<Client>, health: Arc<Health>) {
+    let open = || client.upgrade().filter(|client| !client.closed.load(Ordering::Acquire));
+    let (mut pause, mut replace_pause) = (BACKOFF.0, BACKOFF.0);
+    let mut replaced = Instant::now();
     loop {
         health.changed.notified().await;
-        while health.down().is_some() {
-            let Some(client) = client.upgrade().filter(|client| !client.closed.load(Ordering::Acquire)) else {
-                return;
-            };
+        let mut said = false;
+        while let Some(reason) = health.down() {
+            let Some(client) = open() else { return };
             let fatal = health.take_fatal();
-            if let (true, Some(reason)) = (fatal, health.down()) {
-                tracing::error!(destination = &*client.name, %reason, "kafka: the producer is replaced");
+            if !said {
+                tracing::warn!(destination = &*client.name, %reason, "kafka: takes nothing for now");
+                said = true;
             }
-            let looked = client.runtime.spawn_blocking({
-                let client = client.clone();
-                move || {
-                    if fatal {
-                        client.rebuild()?;
-                    }
-                    client.look(client.some_topic.load_full().as_deref().map(String::as_str))
+            if fatal {
+                // One that fails right after it started is not replaced in a hurry.
+                let long_ago = replaced.elapsed() > BACKOFF.1 * 2;
+                replace_pause = if long_ago {
+                    BACKOFF.0
+                } else {
+                    (replace_pause * 2).min(BACKOFF.1)
+                };
+                tokio::time::sleep_until(replaced + replace_pause).await;
+                replaced = Instant::now();
+            }
+            let looking = client.clone();
+            let looked = client.runtime.spawn_blocking(move || {
+                if fatal {
+                    looking.rebuild()?;
                 }
+                looking.look(looking.some_topic.load_full().as_deref().map(String::as_str))
             });
-            drop(client);
-            match looked.await {
-                // The cluster answers; a fault of the topic is that topic's.
-                Ok(
-                    Ok(_)
-                    | Err(KafkaError::MetadataFetch(Code::UnknownTopicOrPartition | Code::TopicAuthorizationFailed)),
-                ) if !health.is_fatal() => {
-                    health.set_up();
-                    // A producer that fails right after it started is not replaced in a hurry.
-                    if !fatal {
-                        backoff = BACKOFF.0;
-                    }
+            let answers = match looked.await {
+                Ok(Ok(_)) => true,
+                // A fault of the topic is that topic's.
+                Ok(Err(KafkaError::MetadataFetch(code))) => {
+                    matches!(code, Code::UnknownTopicOrPartition | Code::TopicAuthorizationFailed)
                 }
-                Ok(_) => {}
+                Ok(Err(_)) => false,
                 Err(_) => return,
+            };
+            if fatal {
+                // What made the last one fail would show by now.
+                tokio::time::sleep(BACKOFF.0).await;
             }
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(BACKOFF.1);
+            if answers && !health.is_fatal() && open().is_some() {
+                health.set_up();
+                pause = BACKOFF.0;
+                tracing::info!(destination = &*client.name, "kafka: takes events again");
+            } else {
+                drop(client);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(BACKOFF.1);
+            }
         }
     }
 }

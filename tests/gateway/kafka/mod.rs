@@ -3,6 +3,7 @@
 mod faults;
 mod security;
 mod settings;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

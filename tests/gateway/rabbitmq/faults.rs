@@ -1,7 +1,6 @@
 //! What goes wrong, and what the publish then says about the event.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use hooksluice::destination::PublishError;

@@ -186,13 +186,15 @@ async fn a_return_fails_its_own_publish_and_no_other() {
     let rabbitmq = open(settings);
     let main = rabbitmq.main();
     until_up(&main).await;
-    main.publish(Sample::new("warm", "{}").event()).await.expect("a receipt");
+    main.publish(Sample::new("warm", "{}").event())
+        .await
+        .expect("a receipt");
     assert_eq!(broker.read(&queue, 1).await.len(), 1);
     // All arrive at the broker in one go: it then returns first and confirms many at once.
     proxy.set(Link::Frozen);
     let prefix = fresh("mixed");
     // Runs of either kind, of several lengths.
-    let is_routable = |n: usize| (n / 3 + n % 5) % 2 == 0;
+    let is_routable = |n: usize| (n / 3 + n % 5).is_multiple_of(2);
     let publishes = (0..600).map(|n| {
         let kind = if is_routable(n) {
             "com.github.push"

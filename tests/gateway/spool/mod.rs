@@ -493,3 +493,79 @@ async fn rows_of_a_destination_that_is_gone_from_the_configuration_stay_and_show
     assert!(!stats[0].attached);
     assert_eq!((&*stats[0].destination, stats[0].events), ("stream", 1));
 }
+
+#[tokio::test]
+async fn a_spooled_event_that_was_damaged_goes_to_quarantine_and_the_rest_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::new().await;
+    let gate = Gate::open(folder.path(), &fake);
+    fake.answers(Answer::Down);
+    for id in ["1", "2"] {
+        assert_eq!(how(gate.send(id, Some("k")).await), How::Spooled);
+    }
+    let raw = rusqlite::Connection::open(&gate.settings.path).unwrap();
+    raw.execute("UPDATE spool SET data = x'00' WHERE id = '1'", []).unwrap();
+    fake.answers(Answer::Confirm);
+    gate.drained().await;
+    assert_eq!(fake.stored(), ["2"]);
+    let reader = Reader::open(&gate.settings.path).unwrap();
+    let rows = reader.read(Table::Quarantine, &Filter::default()).unwrap();
+    assert_eq!((rows[0].id.as_str(), rows[0].reason.as_deref()), ("1", Some("damaged")));
+    assert!(rows[0].event().is_err());
+}
+
+/// Many keys and topics at once, a broker that comes and goes: what is acknowledged arrives, each key in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_senders_through_an_outage_keep_the_order_of_each_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::new().await;
+    let gate = Arc::new(Gate::open(folder.path(), &fake));
+    let weather = {
+        let fake = fake.clone();
+        tokio::spawn(async move {
+            for answer in [
+                Answer::Down,
+                Answer::Confirm,
+                Answer::Hold,
+                Answer::Confirm,
+                Answer::LaneDown,
+            ]
+            .iter()
+            .cycle()
+            {
+                fake.answers(*answer);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                fake.release(Ok(()));
+            }
+        })
+    };
+    // Each sender has a key of its own and waits for its acknowledgement: nothing of a key overlaps.
+    let senders: Vec<_> = (0..24)
+        .map(|sender| {
+            let gate = gate.clone();
+            tokio::spawn(async move {
+                for n in 0..40 {
+                    let (id, key) = (format!("{sender:02}-{n:03}"), format!("key {sender}"));
+                    gate.send(&id, Some(&key)).await.expect("durable");
+                }
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    weather.abort();
+    let _ = weather.await;
+    fake.answers(Answer::Confirm);
+    fake.release(Ok(()));
+    gate.drained().await;
+    let stored = fake.stored();
+    assert_eq!(stored.len(), 24 * 40, "each once: the gateway was not killed");
+    for sender in 0..24 {
+        let prefix = format!("{sender:02}-");
+        let ids: Vec<&String> = stored.iter().filter(|id| id.starts_with(&prefix)).collect();
+        assert_eq!(ids.len(), 40);
+        assert!(ids.is_sorted(), "{ids:?}");
+    }
+    assert!(gate.stats().spooled > 0);
+}

@@ -1,0 +1,189 @@
+//! A request under way to being signed: what the data names is read as verification reads it, and can be put there too.
+
+use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::delivery::{HeaderValue, Headers, RawDelivery};
+
+use super::VerifyError;
+use super::find::{Condition, Finder, Place, Scope, View};
+use super::pointers::Pointers;
+use super::sign::{Signed, Unsigned};
+
+#[derive(Clone)]
+pub(crate) struct Draft<'p> {
+    request: Unsigned,
+    added_query: String,
+    fields: Vec<(String, String)>,
+    claims: Map<String, Value>,
+    pointers: &'p Pointers,
+}
+
+impl<'p> Draft<'p> {
+    pub fn new(request: Unsigned, pointers: &'p Pointers) -> Self {
+        Self {
+            request,
+            added_query: String::new(),
+            fields: Vec::new(),
+            claims: Map::new(),
+            pointers,
+        }
+    }
+
+    pub fn at(&self) -> Timestamp {
+        self.request.at
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.request.body
+    }
+
+    pub fn fields(&self) -> &[(String, String)] {
+        &self.fields
+    }
+
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    pub fn into_signed(self) -> Signed {
+        Signed {
+            method: self.request.method,
+            url: self.request.url,
+            added_query: self.added_query,
+            headers: self.request.headers,
+            body: self.request.body,
+        }
+    }
+
+    /// Looks at the request as verification would look at the delivery. `time`: where the part `timestamp` is.
+    pub fn look<T>(
+        &self,
+        time: Option<&Finder>,
+        look: impl FnOnce(&View<'_>, &Scope<'_>) -> Result<T, VerifyError>,
+    ) -> Result<T, String> {
+        let (path, query) = path_and_query(&self.request.url);
+        let raw = RawDelivery {
+            method: self.request.method.clone(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            url: self.request.url.clone(),
+            headers: self.request.headers.clone(),
+            body: self.request.body.clone(),
+            received: self.request.at,
+            sender: None,
+        };
+        let view = View::new(&raw, self.pointers);
+        let fields: Vec<_> = self
+            .fields
+            .iter()
+            .map(|(key, value)| (key.as_bytes(), value.as_bytes()))
+            .collect();
+        let bare = Scope {
+            fields: &fields,
+            claims: Some(&self.claims),
+            ..Scope::default()
+        };
+        let said = |error: VerifyError| error.to_string();
+        let timestamp = time
+            .map(|time| time.get(&view, &bare))
+            .transpose()
+            .map_err(|error| said(error.into()))?;
+        let scope = Scope {
+            timestamp: timestamp.as_ref().and_then(|text| text.as_deref()),
+            ..bare
+        };
+        look(&view, &scope).map_err(said)
+    }
+
+    pub fn get(&self, finder: &Finder) -> Result<Option<Vec<u8>>, String> {
+        self.look(None, |view, scope| {
+            Ok(finder.get(view, scope)?.map(|value| value.into_owned()))
+        })
+    }
+
+    pub fn holds(&self, condition: &Condition) -> Result<bool, String> {
+        self.look(None, |view, _| Ok(condition.holds(view)?))
+    }
+
+    /// Puts a value where `finder` will find it.
+    pub fn put(&mut self, finder: &Finder, value: &[u8]) -> Result<(), String> {
+        if self.get(finder)?.as_deref() == Some(value) {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(value).map_err(|_| format!("{finder}: the value is no text"))?;
+        let text = format!("{}{text}", finder.prefix().unwrap_or_default());
+        match finder.place() {
+            Place::Header(name) => {
+                let value = HeaderValue::from_str(&text).map_err(|_| format!("{finder}: no value of a header"))?;
+                let others = self.request.headers.iter().filter(|(other, _)| *other != name);
+                let mut headers: Headers = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+                headers.push(name.clone(), value);
+                self.request.headers = headers;
+            }
+            Place::Query(name) => {
+                let pair = pair(name, &text);
+                let url = self.request.url.clone();
+                let (before, fragment) = url.split_once('#').map_or((url.as_str(), None), |(a, b)| (a, Some(b)));
+                let join = match before.split_once('?') {
+                    None => "?",
+                    Some((_, "")) => "",
+                    Some(_) => "&",
+                };
+                let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();
+                self.request.url = format!("{before}{join}{pair}{fragment}");
+                let and = if self.added_query.is_empty() { "" } else { "&" };
+                self.added_query = format!("{}{and}{pair}", self.added_query);
+            }
+            Place::Form(name) => {
+                let and = if self.request.body.is_empty() { "" } else { "&" };
+                self.request.body = [self.body(), and.as_bytes(), pair(name, &text).as_bytes()]
+                    .concat()
+                    .into();
+            }
+            Place::Json(_, pointer) => self.request.body = with_member(self.body(), pointer, text)?,
+            Place::Field(name) => self.fields.push((name.to_string(), text)),
+            Place::Claim(name) => _ = self.claims.insert(name.to_string(), claim(text)),
+            Place::Part(_) | Place::Fixed(_) => {}
+        }
+        // A transform that cannot be gone back over, a parameter that is there already with another value.
+        if self.get(finder)?.as_deref() == Some(value) {
+            Ok(())
+        } else {
+            Err(format!("{finder} cannot be made to hold what belongs there"))
+        }
+    }
+}
+
+fn path_and_query(url: &str) -> (&str, &str) {
+    let url = url.split('#').next().unwrap_or_default();
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
+    path.split_once('?').unwrap_or((path, ""))
+}
+
+fn pair(name: &str, value: &str) -> String {
+    let escape = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
+    format!("{}={}", escape(name), escape(value))
+}
+
+/// A time in digits is a number (NumericDate).
+fn claim(text: String) -> Value {
+    text.parse::<i64>().map_or(Value::String(text), Value::from)
+}
+
+/// The JSON body with a text at `pointer`, written anew: the order of its members may change.
+fn with_member(body: &[u8], pointer: &str, text: String) -> Result<Bytes, String> {
+    let mut document: Value = serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?;
+    let (parent, name) = pointer.rsplit_once('/').ok_or("the whole body cannot be put")?;
+    let name = name.replace("~1", "/").replace("~0", "~");
+    match document.pointer_mut(parent) {
+        Some(Value::Object(members)) => _ = members.insert(name, text.into()),
+        _ => return Err(format!("the body has no object at `{parent}`")),
+    }
+    serde_json::to_vec(&document)
+        .map(Bytes::from)
+        .map_err(|error| error.to_string())
+}
