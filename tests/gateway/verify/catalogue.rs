@@ -59,7 +59,11 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
     };
     if !is_public {
         let secret = shared(&form, rule.scheme);
-        return Keys { signs: secret.clone(), verifies: Some(secret), served: Vec::new() };
+        return Keys {
+            signs: secret.clone(),
+            verifies: Some(secret),
+            served: Vec::new(),
+        };
     }
     let pair = match rule.scheme {
         Scheme::Ed25519 => ed25519(),
@@ -81,7 +85,11 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             } else {
                 rule.keys.pinned = vec![pem];
             }
-            return Keys { signs: RSA.private.clone(), verifies, served };
+            return Keys {
+                signs: RSA.private.clone(),
+                verifies,
+                served,
+            };
         }
     };
     let verifies = if rule.keys.pinned.is_empty() {
@@ -90,15 +98,34 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
         rule.keys.pinned = vec![pair.public_pem()];
         None
     };
-    Keys { signs: pair.private, verifies, served: Vec::new() }
+    Keys {
+        signs: pair.private,
+        verifies,
+        served: Vec::new(),
+    }
 }
 
 fn request(sample: &Sample, at: Timestamp) -> Unsigned {
-    let pairs: Vec<_> = sample.request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let pairs: Vec<_> = sample
+        .request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let url = sample.request.url.clone().unwrap_or_else(|| super::URL.to_owned());
-    let query = if sample.request.query.is_empty() { String::new() } else { format!("?{}", sample.request.query) };
+    let query = if sample.request.query.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", sample.request.query)
+    };
     Unsigned {
-        method: sample.request.method.as_deref().unwrap_or("POST").parse().unwrap_or(Method::POST),
+        method: sample
+            .request
+            .method
+            .as_deref()
+            .unwrap_or("POST")
+            .parse()
+            .unwrap_or(Method::POST),
         url: format!("{url}{query}"),
         headers: headers(&pairs),
         body: sample.body.clone().into(),
@@ -108,7 +135,11 @@ fn request(sample: &Sample, at: Timestamp) -> Unsigned {
 
 /// Signs and verifies one sample by one signature. `Err`: it is not for this sample, says `sign`.
 fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
-    let given = sample.signed.as_ref().map(|signed| signed.settings.clone()).unwrap_or_default();
+    let given = sample
+        .signed
+        .as_ref()
+        .map(|signed| signed.settings.clone())
+        .unwrap_or_default();
     let Ok(provided) = Catalogue::built_in().provider(provider, &given) else {
         return Err("needs settings".into());
     };
@@ -121,8 +152,17 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
     let signed = sign(&definition, &given, &settings, pinned.as_deref(), request(sample, at));
     let signed = signed.map_err(|problems| problems.join("; "))?;
 
-    let served: Vec<_> = keys.served.iter().map(|(url, body)| (url.as_str(), body.as_str())).collect();
-    let given = secrets(&keys.verifies.as_deref().map_or(vec!["another secret"], |secret| vec![secret])[..]);
+    let served: Vec<_> = keys
+        .served
+        .iter()
+        .map(|(url, body)| (url.as_str(), body.as_str()))
+        .collect();
+    let given = secrets(
+        &keys
+            .verifies
+            .as_deref()
+            .map_or(vec!["another secret"], |secret| vec![secret])[..],
+    );
     let given = if keys.verifies.is_some() { given } else { Vec::new() };
     let verifier = Verifier::compile(&definition, &given, &settings, &keyring(&served, at), pinned.as_deref());
     let verifier = verifier.unwrap_or_else(|problems| panic!("{provider}: {problems:#?}"));
@@ -148,8 +188,14 @@ fn every_signature_of_every_provider_can_be_made_and_checked() {
     let mut without = BTreeSet::new();
     for provider in catalogue.names() {
         let definition = catalogue.definition(&provider).expect("a definition");
-        let samples: Vec<Sample> = catalogue.sample_names(&provider).iter()
-            .map(|name| catalogue.sample(&provider, name).unwrap_or_else(|error| panic!("{error}")))
+        let samples: Vec<Sample> = catalogue
+            .sample_names(&provider)
+            .iter()
+            .map(|name| {
+                catalogue
+                    .sample(&provider, name)
+                    .unwrap_or_else(|error| panic!("{error}"))
+            })
             .collect();
         for (index, rule) in definition.signature.iter().enumerate() {
             let outcomes: Vec<_> = samples.iter().map(|sample| round(&provider, sample, index)).collect();
