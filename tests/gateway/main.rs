@@ -21,6 +21,7 @@ mod rabbitmq;
 mod read;
 mod rooms;
 mod samples;
+mod serve;
 mod spool;
 mod support;
 mod verify;
