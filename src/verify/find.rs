@@ -138,6 +138,11 @@ impl Finder {
         }
     }
 
+    /// What is found is put in place by a value that others could have too.
+    pub fn is_checksum(&self) -> bool {
+        self.transform == Some(Transform::Crc32Decimal)
+    }
+
     pub fn prefix(&self) -> Option<&str> {
         self.prefix.as_deref()
     }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hooksluice::clock::{Timestamp, now};
 use hooksluice::delivery::Method;
 use hooksluice::provider::Catalogue;
-use hooksluice::provider::definition::{Definition, HashName, Scheme, SecretEncoding, SecretForm};
+use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, SecretEncoding, SecretForm};
 use hooksluice::provider::sample::Sample;
 use hooksluice::verify::{Unsigned, Verifier, sign};
 
@@ -47,6 +47,18 @@ fn shared(form: &SecretForm, scheme: Scheme) -> String {
     format!("{}{text}", form.prefix.as_deref().unwrap_or_default())
 }
 
+/// The URL of a certificate that a sample names.
+fn named_url(find: &Find, sample: &Sample) -> Option<String> {
+    if let Some(header) = &find.header {
+        let mut headers = sample.request.headers.iter();
+        return headers
+            .find(|(name, _)| name.eq_ignore_ascii_case(header))
+            .map(|(_, url)| url.clone());
+    }
+    let body: serde_json::Value = serde_json::from_slice(&sample.body).ok()?;
+    Some(body.pointer(find.json.as_deref()?)?.as_str()?.to_owned())
+}
+
 /// Keys for a signature; keys that the platform pins for everybody are replaced by ours.
 fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
     let own = definition.secret.clone();
@@ -76,10 +88,7 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             if let Some(url) = &rule.keys.jwks {
                 served.push((url.clone(), RSA.key_set.clone()));
             } else if let Some(find) = &rule.keys.certificate {
-                let body: serde_json::Value = serde_json::from_slice(&sample.body).expect("JSON");
-                let pointer = find.json.as_deref().expect("named in the body");
-                let url = body.pointer(pointer).and_then(|url| url.as_str()).expect("a URL");
-                served.push((url.to_owned(), RSA.certificate.clone()));
+                served.push((named_url(find, sample).expect("a URL"), RSA.certificate.clone()));
             } else if rule.keys.pinned.is_empty() {
                 verifies = Some(pem);
             } else {

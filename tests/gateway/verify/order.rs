@@ -260,6 +260,24 @@ fn a_time_that_is_not_signed_does_not_exist() {
     }
 }
 
+/// PayPal signs the body's CRC-32, which whoever has one delivery can give to another body.
+#[test]
+fn a_signed_checksum_does_not_cover_the_body() {
+    let lines = |transform: &str| {
+        format!(
+            "[timestamp]\nfrom = {{ json = '/time' }}\n[[signature]]\nscheme = 'hmac'\nalgorithm = 'sha256'\n\
+             from = {{ header = 'X-Sig' }}\ncontent = [{{ part = 'body', transform = '{transform}' }}]"
+        )
+    };
+    for (transform, covers) in [("crc32_decimal", false), ("sha256_hex", true)] {
+        let definition = definition(&lines(transform));
+        let verifier = verifier(&definition, &["secret"]);
+        let raw = raw(signed(&definition, "secret", unsigned(at(NOW), r#"{"time":"0"}"#)));
+        let proof = verify(&verifier, &raw, at(NOW)).expect("accepted");
+        assert_eq!(verifier.coverage(&proof).body, covers, "{transform}");
+    }
+}
+
 #[test]
 fn a_token_of_any_other_length_or_case_is_refused() {
     let definition =
