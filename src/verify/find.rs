@@ -138,7 +138,18 @@ impl Finder {
         }
     }
 
-    /// What is found is put in place by a value that others could have too.
+    /// `value` as it is written where this finds it: the transform gone back over, where that is possible, and behind
+    /// the prefix. `None`: it is no text.
+    pub fn written(&self, value: &[u8]) -> Option<String> {
+        let encoding = match self.transform {
+            Some(Transform::Base64Decode) => Encoding::Base64,
+            _ => Encoding::Text,
+        };
+        let text = encode::encode(encoding, value)?;
+        Some(format!("{}{text}", self.prefix().unwrap_or_default()))
+    }
+
+    /// A checksum stands for what is found: other values have the same.
     pub fn is_checksum(&self) -> bool {
         self.transform == Some(Transform::Crc32Decimal)
     }

@@ -17,7 +17,7 @@ use super::{headers, keyring, raw, secrets, verify};
 
 /// What one signature is made and checked with.
 struct Keys {
-    signs: String,
+    signs: Option<String>,
     /// `None`: the source has no secret of its own.
     verifies: Option<String>,
     /// What the platform's URLs serve.
@@ -69,10 +69,17 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
         Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
         _ => false,
     };
+    if rule.scheme == Scheme::None {
+        return Keys {
+            signs: None,
+            verifies: None,
+            served: Vec::new(),
+        };
+    }
     if !is_public {
         let secret = shared(&form, rule.scheme);
         return Keys {
-            signs: secret.clone(),
+            signs: Some(secret.clone()),
             verifies: Some(secret),
             served: Vec::new(),
         };
@@ -95,7 +102,7 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
                 rule.keys.pinned = vec![pem];
             }
             return Keys {
-                signs: RSA.private.clone(),
+                signs: Some(RSA.private.clone()),
                 verifies,
                 served,
             };
@@ -108,7 +115,7 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
         None
     };
     Keys {
-        signs: pair.private,
+        signs: Some(pair.private),
         verifies,
         served: Vec::new(),
     }
@@ -157,7 +164,7 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
     let pinned = definition.signature[index].name.clone();
     let at = now();
 
-    let given = secrets(&[&keys.signs]);
+    let given = secrets(keys.signs.as_deref().as_slice());
     let signed = sign(&definition, &given, &settings, pinned.as_deref(), request(sample, at));
     let signed = signed.map_err(|problems| problems.join("; "))?;
 
@@ -166,13 +173,7 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
         .iter()
         .map(|(url, body)| (url.as_str(), body.as_str()))
         .collect();
-    let given = secrets(
-        &keys
-            .verifies
-            .as_deref()
-            .map_or(vec!["another secret"], |secret| vec![secret])[..],
-    );
-    let given = if keys.verifies.is_some() { given } else { Vec::new() };
+    let given = secrets(keys.verifies.as_deref().as_slice());
     let verifier = Verifier::compile(&definition, &given, &settings, &keyring(&served, at), pinned.as_deref());
     let verifier = verifier.unwrap_or_else(|problems| panic!("{provider}: {problems:#?}"));
     let place = format!("{} by signature {index}", sample.place);
