@@ -115,6 +115,13 @@ impl Finder {
         if !find.map.is_empty() {
             return problems.none("`map` is for what is found in events; here the value itself counts");
         }
+        // Handshakes, where it belongs, take it out before they compile what is found.
+        if matches!(
+            find.transform,
+            Some(Transform::HmacSha256Hex | Transform::HmacSha256Base64 | Transform::Sha256EqualsHmacBase64)
+        ) {
+            return problems.none("a keyed transform belongs in an answer to a challenge");
+        }
         Some(Self {
             place,
             prefix: find

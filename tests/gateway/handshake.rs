@@ -201,6 +201,10 @@ fn slack_gets_its_challenge_back_once_it_is_signed() {
             .is_none(),
         "two types are none"
     );
+    // Nor is a body of an event's size looked through for one.
+    let padded = |length: usize| format!(r#"{{"type":"url_verification","challenge":"x"{:length$}}}"#, "");
+    assert!(source.signed(&padded(1024)).is_some());
+    assert!(source.signed(&padded(16 * 1024)).is_none());
 }
 
 #[test]

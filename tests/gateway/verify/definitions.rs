@@ -48,6 +48,11 @@ fn mistakes_of_a_definition_are_said_with_their_place() {
         &["encoding `text`"],
     );
     refused(
+        &hmac("algorithm = 'sha256'\ncontent = [{ part = 'body', transform = 'hmac_sha256_hex' }]"),
+        &["s"],
+        &["signature 1.content: a keyed transform belongs in an answer"],
+    );
+    refused(
         &hmac("algorithm = 'sha256'\ncontent = ['body']\ndigest = [{ find = { header = 'Digest' }, hash = 'sha256' }]"),
         &["s"],
         &["digest in header `digest` is not signed"],
