@@ -104,7 +104,12 @@ impl Fetcher {
             host: host.clone(),
             reason: describe(&error),
         };
-        let mut response = self.client.get(target.url().clone()).send().await.map_err(unreachable)?;
+        let mut response = self
+            .client
+            .get(target.url().clone())
+            .send()
+            .await
+            .map_err(unreachable)?;
         let status = response.status();
         if !status.is_success() {
             return Err(FetchError::Status {
@@ -112,7 +117,10 @@ impl Fetcher {
                 status: status.as_u16(),
             });
         }
-        let max_age = response.headers().get("cache-control").and_then(|value| max_age(value.to_str().ok()?));
+        let max_age = response
+            .headers()
+            .get("cache-control")
+            .and_then(|value| max_age(value.to_str().ok()?));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > LARGEST {
@@ -125,7 +133,9 @@ impl Fetcher {
 }
 
 fn max_age(cache_control: &str) -> Option<i64> {
-    cache_control.split(',').find_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok())
+    cache_control
+        .split(',')
+        .find_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok())
 }
 
 /// Trusts the system's authorities; where there are none (a container without a store), Mozilla's, built in; and
@@ -176,8 +186,9 @@ impl Resolve for Guard {
         let is_proxy = self.proxy.as_deref() == Some(name.as_str());
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let usable: Vec<SocketAddr> =
-                found.filter(|address| is_proxy || may_connect(address.ip(), &allowed)).collect();
+            let usable: Vec<SocketAddr> = found
+                .filter(|address| is_proxy || may_connect(address.ip(), &allowed))
+                .collect();
             if usable.is_empty() {
                 return Err(format!("{} has no public address", name.as_str()).into());
             }

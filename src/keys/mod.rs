@@ -93,12 +93,7 @@ impl Keyring {
 
     /// The key set at `target`. A set without `kid` is fetched again, at most once a minute; whether it then has
     /// the key is for the caller to see.
-    pub async fn key_set(
-        &self,
-        target: &Target,
-        kid: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Arc<KeySet>, FetchError> {
+    pub async fn key_set(&self, target: &Target, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, FetchError> {
         let lacks = |keys: &Keys| matches!(keys, Keys::Set(set) if !set.has(kid));
         match self.keys(target, Kind::Set, now, lacks).await? {
             Keys::Set(set) => Ok(set),
@@ -236,7 +231,11 @@ async fn refresh(
     let fetched = fetcher.get(&target).await;
     let keys = fetched.and_then(|fetched| {
         let fresh = Fresh {
-            refresh_at: now + fetched.max_age.unwrap_or(*REFRESH.end()).clamp(*REFRESH.start(), *REFRESH.end()),
+            refresh_at: now
+                + fetched
+                    .max_age
+                    .unwrap_or(*REFRESH.end())
+                    .clamp(*REFRESH.start(), *REFRESH.end()),
             expires_at: now + USABLE,
         };
         Ok((parse(kind, &fetched, &target)?, fresh))

@@ -14,7 +14,10 @@ use crate::clock::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
     /// Modulus and exponent, big-endian, without leading zeros.
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
     /// An uncompressed point on P-256.
     P256(Vec<u8>),
     Ed25519([u8; 32]),
@@ -62,6 +65,21 @@ pub struct Certificate {
 }
 
 impl Algorithm {
+    /// What events and metrics say.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RsaSha1 => "rsa-sha1",
+            Self::RsaSha256 => "rsa-sha256",
+            Self::RsaSha384 => "rsa-sha384",
+            Self::RsaSha512 => "rsa-sha512",
+            Self::RsaPssSha256 => "rsa-pss-sha256",
+            Self::RsaPssSha384 => "rsa-pss-sha384",
+            Self::RsaPssSha512 => "rsa-pss-sha512",
+            Self::EcdsaDer | Self::EcdsaRaw => "ecdsa-p256-sha256",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+
     pub fn key_kind(self) -> KeyKind {
         match self {
             Self::EcdsaDer | Self::EcdsaRaw => KeyKind::P256,
@@ -91,13 +109,20 @@ impl PublicKey {
         if let Ok(key) = Self::from_spki(bytes) {
             return Ok(key);
         }
-        let text: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let text: Vec<u8> = bytes
+            .iter()
+            .copied()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
         let der = STANDARD.decode(text).map_err(|_| KeyError::Form)?;
         Self::from_spki(&der)
     }
 
     fn from_pem(bytes: &[u8]) -> Result<Self, KeyError> {
-        let pem = Pem::iter_from_buffer(bytes).next().and_then(Result::ok).ok_or(KeyError::Form)?;
+        let pem = Pem::iter_from_buffer(bytes)
+            .next()
+            .and_then(Result::ok)
+            .ok_or(KeyError::Form)?;
         match pem.label.as_str() {
             "CERTIFICATE" => Certificate::from_der(&pem.contents).map(|certificate| certificate.key),
             "RSA PUBLIC KEY" => {
@@ -161,7 +186,9 @@ impl PublicKey {
                     Algorithm::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
                     _ => return false,
                 };
-                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()
+                RsaPublicKeyComponents { n, e }
+                    .verify(parameters, message, signature)
+                    .is_ok()
             }
             Self::P256(point) => {
                 let algorithm: &dyn signature::VerificationAlgorithm = match algorithm {
@@ -169,11 +196,15 @@ impl PublicKey {
                     Algorithm::EcdsaRaw => &signature::ECDSA_P256_SHA256_FIXED,
                     _ => return false,
                 };
-                UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+                UnparsedPublicKey::new(algorithm, point)
+                    .verify(message, signature)
+                    .is_ok()
             }
             Self::Ed25519(key) => {
                 algorithm == Algorithm::Ed25519
-                    && UnparsedPublicKey::new(&signature::ED25519, key).verify(message, signature).is_ok()
+                    && UnparsedPublicKey::new(&signature::ED25519, key)
+                        .verify(message, signature)
+                        .is_ok()
             }
         }
     }
@@ -182,7 +213,10 @@ impl PublicKey {
 impl Certificate {
     /// The first certificate of a PEM file.
     pub fn from_pem(bytes: &[u8]) -> Result<Self, KeyError> {
-        let pem = Pem::iter_from_buffer(bytes).next().and_then(Result::ok).ok_or(KeyError::Form)?;
+        let pem = Pem::iter_from_buffer(bytes)
+            .next()
+            .and_then(Result::ok)
+            .ok_or(KeyError::Form)?;
         Self::from_der(&pem.contents)
     }
 

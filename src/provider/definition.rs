@@ -57,7 +57,11 @@ pub struct Definition {
 impl Definition {
     /// The definition as one source uses it: its parameters filled in. With default settings, what a listing shows.
     pub fn from_table(mut table: toml::Table, settings: &Settings) -> Result<Self, toml::de::Error> {
-        let declared = table.get("settings").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+        let declared = table
+            .get("settings")
+            .and_then(toml::Value::as_table)
+            .cloned()
+            .unwrap_or_default();
         for (section, value) in table.iter_mut() {
             if section != "settings" {
                 fill(value, &declared, settings);
@@ -335,8 +339,9 @@ pub struct Signature {
     pub when: Vec<Condition>,
     #[serde(default)]
     pub algorithm: Option<HashName>,
+    /// Default: hex, and text for tokens.
     #[serde(default)]
-    pub encoding: Encoding,
+    pub encoding: Option<Encoding>,
     /// How one header holds several signatures.
     #[serde(default)]
     pub list: Option<ListForm>,

@@ -1,9 +1,30 @@
 //! Proves who sent a delivery, over its raw bytes, and how fresh it is.
 //!
-//! A small set of schemes that a provider's data selects; everything that can be decoded or looked
-//! up by name is so once, at load.
+//! A small set of schemes that a provider's data selects; everything that can be decoded or looked up by name is so once,
+//! at load. A [`Verifier`] is an ordered list of *active* alternatives: the `[[signature]]` tables of the definition
+//! for which the source has a key ([`secrets`] says which secret serves which), or the one that it pins by name.
+//!
+//! The first active alternative that a delivery *shows* (its signature is there, its `when` holds) must hold. There is
+//! no second try with a weaker one: a sender cannot choose how to be checked by adding something, and who can take a
+//! header away needs the weaker alternative's key all the same. A source that wants only one pins it.
+//!
+//! Order of judgement: shape, signature, digests, age, whose it is. So "stale" and "foreign" are said of genuine
+//! deliveries only.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `plan` | one alternative without keys: fields checked together, what it covers |
+//! | `check` | one alternative with keys, and the check itself |
+//! | `secrets` | which secret serves which alternative |
+//! | `find`, `pointers` | where values are in a raw delivery |
+//! | `content` | what is signed, fed to a MAC piece by piece |
+//! | `candidates` | signature lists, comparison in constant time |
+//! | `jwt`, `time`, `hashes`, `encode` | what the names say |
+//! | `sign` | the same plan the other way round |
 
 use std::sync::Arc;
+
+use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::delivery::{HeaderName, RawDelivery};
@@ -11,9 +32,41 @@ use crate::keys::Keyring;
 use crate::provider::{Definition, Settings};
 use crate::secret::NamedSecret;
 
+mod candidates;
+mod check;
+mod content;
+pub(crate) mod encode;
+pub(crate) mod find;
+pub(crate) mod hashes;
+mod jwt;
+mod plan;
+pub(crate) mod pointers;
+pub(crate) mod problems;
+pub(crate) mod secrets;
+mod time;
+
+use check::Alternative;
+use find::{Allowed, Finder, Malformed, Scope, View};
+use plan::Plan;
+use pointers::Pointers;
+use problems::{Problems, nearest};
+
 /// A definition, a source's secrets and settings, compiled.
 #[derive(Debug)]
-pub struct Verifier {}
+pub struct Verifier {
+    /// Active, in the definition's order.
+    alternatives: Vec<Alternative>,
+    binds: Vec<Bound>,
+    pointers: Pointers,
+    keyring: Arc<Keyring>,
+}
+
+/// What ties a genuine delivery to this customer.
+#[derive(Debug)]
+struct Bound {
+    find: Finder,
+    ours: Vec<String>,
+}
 
 /// A delivery whose sender is proved (or visibly not asked for: scheme `none`).
 /// Made by [`Verifier::verify`] and nowhere else.
@@ -94,32 +147,192 @@ pub struct Coverage {
     pub query: bool,
     /// Headers that the signature covers.
     pub headers: Vec<HeaderName>,
+    /// JSON pointers of the members that it covers where it does not cover the whole body (SNS).
+    pub members: Vec<String>,
     /// Headers a consumer needs to verify again: the covered ones and the signature's own; never credentials.
     pub publish: Vec<HeaderName>,
 }
 
+impl Coverage {
+    const NOTHING: Self = Self {
+        body: false,
+        url: false,
+        query: false,
+        headers: Vec::new(),
+        members: Vec::new(),
+        publish: Vec::new(),
+    };
+}
+
+impl From<Malformed> for VerifyError {
+    fn from(Malformed(why): Malformed) -> Self {
+        Self::Malformed(why)
+    }
+}
+
 impl Verifier {
     /// Compiles; every problem at once, each naming the definition's field or the secret, and a remedy.
+    ///
+    /// `pinned`: the name of the one alternative to use, where the source says so.
     pub fn compile(
-        _definition: &Definition,
-        _secrets: &[NamedSecret],
-        _settings: &Settings,
-        _keys: &Arc<Keyring>,
+        definition: &Definition,
+        secrets: &[NamedSecret],
+        settings: &Settings,
+        keyring: &Arc<Keyring>,
+        pinned: Option<&str>,
     ) -> Result<Self, Vec<String>> {
-        todo!()
+        let mut all = Vec::new();
+        let mut pointers = Pointers::default();
+        let plans = compile_plans(definition, settings, pinned, &mut pointers, &mut all);
+        let binds = compile_binds(definition, settings, &mut pointers, &mut all);
+
+        let forms: Vec<_> = plans
+            .iter()
+            .map(|plan| plan.takes_secrets().then_some(&plan.secret))
+            .collect();
+        let takes_some = forms.iter().any(Option::is_some);
+        let (keys, refused) = if takes_some {
+            secrets::assign(&forms, secrets)
+        } else {
+            (vec![Vec::new(); plans.len()], Vec::new())
+        };
+        all.extend(refused);
+        if !takes_some && !secrets.is_empty() && !plans.is_empty() {
+            all.push("secrets: this provider takes none, so they would prove nothing; take them out".into());
+        }
+        let mut alternatives = Vec::new();
+        for (plan, keys) in plans.into_iter().zip(keys) {
+            let mut problems = Problems::new(&mut all, plan.place());
+            alternatives.extend(Alternative::new(plan, &keys, &mut problems));
+        }
+        if alternatives.is_empty() && all.is_empty() {
+            let hint = Some(definition.secret.hint.as_str()).filter(|hint| !hint.is_empty());
+            all.push(format!(
+                "secrets: give at least one; {}",
+                hint.unwrap_or("the platform shows or sets it with the webhook")
+            ));
+        }
+        if !all.is_empty() {
+            return Err(all);
+        }
+        Ok(Self {
+            alternatives,
+            binds,
+            pointers,
+            keyring: keyring.clone(),
+        })
     }
 
     /// What the alternative that held covers.
-    pub fn coverage(&self, _proof: &Proof) -> &Coverage {
-        todo!()
+    pub fn coverage(&self, proof: &Proof) -> &Coverage {
+        static NOTHING: Coverage = Coverage::NOTHING;
+        let held = self
+            .alternatives
+            .iter()
+            .find(|alternative| alternative.plan.index == proof.alternative);
+        held.map_or(&NOTHING, |alternative| &alternative.plan.coverage)
     }
 
     /// `now` is the time of arrival.
-    pub async fn verify<'d>(
-        &self,
-        _raw: &'d RawDelivery,
-        _now: Timestamp,
-    ) -> Result<VerifiedDelivery<'d>, VerifyError> {
-        todo!()
+    pub async fn verify<'d>(&self, raw: &'d RawDelivery, now: Timestamp) -> Result<VerifiedDelivery<'d>, VerifyError> {
+        let view = View::new(raw, &self.pointers);
+        for alternative in &self.alternatives {
+            let Some(value) = alternative.present(&view)? else {
+                continue;
+            };
+            let (proof, claims) = alternative.check(&view, &value, now, &self.keyring).await?;
+            self.is_ours(&view, claims.as_ref())?;
+            return Ok(VerifiedDelivery { raw, proof });
+        }
+        Err(self.absent(&view))
     }
+
+    fn is_ours(&self, view: &View<'_>, claims: Option<&Map<String, Value>>) -> Result<(), VerifyError> {
+        let scope = Scope {
+            claims,
+            ..Scope::default()
+        };
+        for bound in &self.binds {
+            let value = bound.find.get(view, &scope)?;
+            let is_ours = value.is_some_and(|value| bound.ours.iter().any(|ours| ours.as_bytes() == &*value));
+            if !is_ours {
+                return Err(VerifyError::Foreign(bound.find.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why no alternative is shown: nothing is there, or not in the expected form.
+    fn absent(&self, view: &View<'_>) -> VerifyError {
+        let there = |alternative: &&Alternative| matches!(alternative.plan.from.raw(view, &Scope::default()), Ok(Some(value)) if !value.is_empty());
+        if let Some(alternative) = self.alternatives.iter().find(there) {
+            return VerifyError::Malformed(format!(
+                "{} has no signature in the expected form",
+                alternative.plan.from
+            ));
+        }
+        let places: Vec<_> = self
+            .alternatives
+            .iter()
+            .map(|alternative| alternative.plan.from.to_string())
+            .collect();
+        VerifyError::Missing(places.join(", or "))
+    }
+}
+
+/// All plans of the definition are compiled, so that its mistakes show whatever is pinned; only the pinned one is kept.
+fn compile_plans(
+    definition: &Definition,
+    settings: &Settings,
+    pinned: Option<&str>,
+    pointers: &mut Pointers,
+    all: &mut Vec<String>,
+) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for (index, rule) in definition.signature.iter().enumerate() {
+        let place = plan::place_of(index, rule.name.as_deref());
+        let plan = Plan::compile(index, definition, settings, pointers, &mut Problems::new(all, place));
+        plans.extend(plan);
+    }
+    if definition.signature.is_empty() {
+        all.push("signature: there is none; scheme `none` must be asked for by name".into());
+    }
+    if let Some(pinned) = pinned {
+        let names = definition.signature.iter().filter_map(|rule| rule.name.as_deref());
+        if !names.clone().any(|name| name == pinned) {
+            let remedy = match nearest(pinned, names.clone()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("names are: {}", names.collect::<Vec<_>>().join(", ")),
+            };
+            all.push(format!("signature: there is no `{pinned}` to pin; {remedy}"));
+        }
+        plans.retain(|plan| plan.name.as_deref() == Some(pinned));
+    }
+    plans
+}
+
+fn compile_binds(
+    definition: &Definition,
+    settings: &Settings,
+    pointers: &mut Pointers,
+    all: &mut Vec<String>,
+) -> Vec<Bound> {
+    let mut binds = Vec::new();
+    for bind in &definition.bind {
+        let mut problems = Problems::new(all, "bind");
+        let ours = settings.texts(&bind.setting).to_vec();
+        if ours.is_empty() {
+            problems.say(format!(
+                "needs the setting `{}`: without it a genuine delivery to anybody would be taken for yours",
+                bind.setting
+            ));
+        }
+        let allowed = Allowed {
+            claim: true,
+            ..Allowed::default()
+        };
+        let find = Finder::compile(&bind.find, allowed, settings, pointers, &mut problems);
+        binds.extend(find.map(|find| Bound { find, ours }));
+    }
+    binds
 }

@@ -1,0 +1,375 @@
+//! One alternative with its keys: checks a delivery's signatures, then what they cover, then their age.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq;
+
+use crate::clock::Timestamp;
+use crate::keys::{Algorithm, FetchError, Hosts, Keyring, PublicKey, Target};
+use crate::provider::definition::HashName;
+
+use super::candidates::{self, matching};
+use super::content::either_port;
+use super::encode;
+use super::find::{Finder, Malformed, Scope, View};
+use super::hashes::{Hash, Keyed, Tag, hash};
+use super::jwt::{self, Alg};
+use super::plan::{KeySource, Method, Plan};
+use super::problems::Problems;
+use super::secrets::Key;
+use super::{Proof, VerifyError};
+
+/// An alternative that is active: its plan, and keys for it.
+#[derive(Debug)]
+pub(crate) struct Alternative {
+    pub plan: Plan,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+enum Keys {
+    Hmac(Vec<(Arc<str>, Keyed)>),
+    Hash(HashName, Vec<Key>),
+    /// SHA-256 of each token: comparing those says nothing about a token's length either.
+    Token(Vec<(Arc<str>, Tag)>),
+    Public(Algorithm, Vec<(Arc<str>, PublicKey)>),
+    Certificate(Algorithm, Finder, Hosts),
+    TokenSecrets(Vec<Key>),
+    TokenKeys(Vec<(Arc<str>, PublicKey)>),
+    TokenKeySet(Target),
+    Nothing,
+}
+
+/// A signature holds: by which key, and the claims of a token.
+#[derive(Default)]
+struct Held {
+    key: Option<Arc<str>>,
+    claims: Option<Map<String, Value>>,
+}
+
+impl Held {
+    fn by(name: &Arc<str>) -> Self {
+        Self {
+            key: Some(name.clone()),
+            claims: None,
+        }
+    }
+
+    /// By the key of the tag that matched, where the tags are those of all keys, once or several times over.
+    fn by_tag<'k>(at: Option<usize>, names: impl Iterator<Item = &'k Arc<str>> + Clone) -> Result<Self, VerifyError> {
+        let name = at.and_then(|at| names.cycle().nth(at));
+        name.map(Self::by).ok_or(VerifyError::Mismatch)
+    }
+}
+
+impl Alternative {
+    /// `secrets`: those that serve this alternative. `None` when it has no key, or with problems said.
+    pub fn new(plan: Plan, secrets: &[Key], problems: &mut Problems<'_>) -> Option<Self> {
+        let keys = match (&plan.method, &plan.keys) {
+            (Method::None, _) => Keys::Nothing,
+            (Method::Public(algorithm), KeySource::Certificate { url, hosts }) => {
+                Keys::Certificate(*algorithm, url.clone(), hosts.clone())
+            }
+            (Method::Jwt(_), KeySource::KeySet(target)) => Keys::TokenKeySet(target.clone()),
+            (Method::Hmac(name), _) => {
+                let keyed = |key: &Key| (key.name.clone(), Keyed::new(*name, key.bytes.expose()));
+                Keys::Hmac(secrets.iter().map(keyed).collect())
+            }
+            (Method::Hash(name), _) => Keys::Hash(*name, secrets.to_vec()),
+            (Method::Token, _) => {
+                let tag = |key: &Key| (key.name.clone(), hash(HashName::Sha256, key.bytes.expose()));
+                Keys::Token(secrets.iter().map(tag).collect())
+            }
+            (Method::Public(algorithm), source) => {
+                Keys::Public(*algorithm, public_keys(source, secrets, &[*algorithm], problems)?)
+            }
+            (Method::Jwt(rules), source) => match rules.public_algorithms().as_slice() {
+                [] => Keys::TokenSecrets(secrets.to_vec()),
+                algorithms => Keys::TokenKeys(public_keys(source, secrets, algorithms, problems)?),
+            },
+        };
+        let some = match &keys {
+            Keys::Hmac(keys) => !keys.is_empty(),
+            Keys::Hash(_, keys) | Keys::TokenSecrets(keys) => !keys.is_empty(),
+            Keys::Token(tags) => !tags.is_empty(),
+            Keys::Public(_, keys) | Keys::TokenKeys(keys) => !keys.is_empty(),
+            Keys::Certificate(..) | Keys::TokenKeySet(_) | Keys::Nothing => true,
+        };
+        some.then_some(Self { plan, keys })
+    }
+
+    /// The signature's value, when this delivery shows one for this alternative.
+    pub fn present<'v>(&'v self, view: &'v View<'_>) -> Result<Option<Cow<'v, [u8]>>, Malformed> {
+        for condition in &self.plan.when {
+            if !condition.holds(view)? {
+                return Ok(None);
+            }
+        }
+        let Some(value) = self.plan.from.get(view, &Scope::default())? else {
+            return Ok(None);
+        };
+        // A header that holds only signatures of another key belongs to another alternative.
+        let keyed = self.plan.list.as_ref().is_some_and(|list| list.key.is_some());
+        if keyed && candidates::split(&value, self.plan.list.as_ref())?.1.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(value))
+    }
+
+    pub async fn check(
+        &self,
+        view: &View<'_>,
+        value: &[u8],
+        now: Timestamp,
+        keyring: &Keyring,
+    ) -> Result<(Proof, Option<Map<String, Value>>), VerifyError> {
+        let (fields, signatures) = candidates::split(value, self.plan.list.as_ref())?;
+        let mut scope = Scope {
+            fields: &fields,
+            ..Scope::default()
+        };
+        let text = self.signed_time_text(view, &scope)?;
+        scope.timestamp = text.as_deref();
+
+        let held = self.hold(view, &scope, &signatures, now, keyring).await?;
+
+        // From here on the sender is known to hold a key: what is refused now is genuine.
+        let scope = Scope {
+            claims: held.claims.as_ref(),
+            ..scope
+        };
+        self.check_digests(view, &scope)?;
+        if let (Method::Jwt(rules), Some(claims)) = (&self.plan.method, &held.claims) {
+            let must_expire = self.plan.digests.is_empty() && self.plan.time.is_none();
+            jwt::check_times(claims, must_expire, now)?;
+            rules.check(claims)?;
+        }
+        if let Some(time) = &self.plan.time {
+            let text = time.from.get(view, &scope)?.ok_or(VerifyError::Timestamp)?;
+            time.judge(time.parse(&text)?, now)?;
+        }
+        let proof = Proof {
+            scheme: self.plan.label.clone(),
+            key: held.key,
+            alternative: self.plan.index,
+            claims: held
+                .claims
+                .as_ref()
+                .and_then(|claims| serde_json::to_string(claims).ok())
+                .map(Into::into),
+        };
+        Ok((proof, held.claims))
+    }
+
+    /// The timestamp as it stands in the delivery: it is signed as text, not as a number.
+    fn signed_time_text(&self, view: &View<'_>, scope: &Scope<'_>) -> Result<Option<Vec<u8>>, VerifyError> {
+        let Some(time) = self
+            .plan
+            .time
+            .as_ref()
+            .filter(|_| !matches!(self.plan.method, Method::Jwt(_)))
+        else {
+            return Ok(None);
+        };
+        let text = time.from.get(view, scope)?.ok_or(VerifyError::Timestamp)?;
+        time.parse(&text)?;
+        Ok(Some(text.into_owned()))
+    }
+
+    async fn hold(
+        &self,
+        view: &View<'_>,
+        scope: &Scope<'_>,
+        signatures: &[&[u8]],
+        now: Timestamp,
+        keyring: &Keyring,
+    ) -> Result<Held, VerifyError> {
+        match &self.keys {
+            Keys::Hmac(keys) => {
+                let given = self.decode(signatures)?;
+                let expected = self.expected(view, scope, keys, |(_, keyed), scope| {
+                    let mut keyed = keyed.clone();
+                    self.plan.content.feed(view, scope, &mut |piece| keyed.update(piece))?;
+                    Ok(keyed.finish())
+                })?;
+                Held::by_tag(matching(&expected, &given), keys.iter().map(|(name, _)| name))
+            }
+            Keys::Hash(name, keys) => {
+                let given = self.decode(signatures)?;
+                let expected = self.expected(view, scope, keys, |key, scope| {
+                    let mut hash = Hash::new(*name);
+                    let scope = Scope {
+                        secret: key.bytes.expose(),
+                        ..*scope
+                    };
+                    self.plan.content.feed(view, &scope, &mut |piece| hash.update(piece))?;
+                    Ok(hash.finish())
+                })?;
+                Held::by_tag(matching(&expected, &given), keys.iter().map(|key| &key.name))
+            }
+            Keys::Token(tags) => {
+                let given = self.decode(signatures)?;
+                let given: Vec<Tag> = given.iter().map(|token| hash(HashName::Sha256, token)).collect();
+                let expected: Vec<Tag> = tags.iter().map(|(_, tag)| tag.clone()).collect();
+                Held::by_tag(matching(&expected, &given), tags.iter().map(|(name, _)| name))
+            }
+            Keys::Public(algorithm, keys) => {
+                let given = self.decode(signatures)?;
+                let message = self.plan.content.whole(view, scope)?;
+                for (name, key) in keys {
+                    if given
+                        .iter()
+                        .any(|signature| key.verify(*algorithm, &message, signature))
+                    {
+                        return Ok(Held::by(name));
+                    }
+                }
+                Err(VerifyError::Mismatch)
+            }
+            Keys::Certificate(algorithm, url, hosts) => {
+                let given = self.decode(signatures)?;
+                let named = url
+                    .get(view, scope)?
+                    .ok_or_else(|| VerifyError::Missing(url.to_string()))?;
+                let named = std::str::from_utf8(&named).map_err(|_| VerifyError::Malformed(url.to_string()))?;
+                let target = hosts
+                    .check(named)
+                    .map_err(|error| VerifyError::Malformed(format!("{url}: {error}")))?;
+                let certificate = keyring.certificate(&target, now).await.map_err(|error| match error {
+                    // The delivery named it: where the platform's host knows no such file, that is the sender's fault.
+                    FetchError::Status { status: 400..=499, .. } => VerifyError::Malformed(format!("{url}: {error}")),
+                    error => VerifyError::KeysUnavailable(error.to_string()),
+                })?;
+                if !certificate.valid_at(now) {
+                    return Err(VerifyError::Malformed(format!(
+                        "{url}: certificate is not valid at this time"
+                    )));
+                }
+                let message = self.plan.content.whole(view, scope)?;
+                if !given
+                    .iter()
+                    .any(|signature| certificate.key.verify(*algorithm, &message, signature))
+                {
+                    return Err(VerifyError::Mismatch);
+                }
+                let file = target.as_str().rsplit('/').next().unwrap_or_default();
+                Ok(Held::by(&file.into()))
+            }
+            Keys::TokenSecrets(_) | Keys::TokenKeys(_) | Keys::TokenKeySet(_) => {
+                self.hold_token(signatures, now, keyring).await
+            }
+            Keys::Nothing => Ok(Held::default()),
+        }
+    }
+
+    async fn hold_token(&self, tokens: &[&[u8]], now: Timestamp, keyring: &Keyring) -> Result<Held, VerifyError> {
+        let (Method::Jwt(rules), [token]) = (&self.plan.method, tokens) else {
+            return Err(VerifyError::Malformed("not exactly one token".into()));
+        };
+        let token = rules.open(token)?;
+        let key: Option<Arc<str>> = match (&self.keys, token.alg) {
+            (Keys::TokenSecrets(keys), Alg::Hmac(name)) => {
+                let mac = |key: &Key| super::hashes::hmac(name, key.bytes.expose(), token.signed);
+                let expected: Vec<Tag> = keys.iter().map(mac).collect();
+                let at = matching(&expected, &[Tag::from_slice(&token.signature)]);
+                at.map(|at| keys[at].name.clone())
+            }
+            (Keys::TokenKeys(keys), Alg::Public(algorithm)) => {
+                let holds = |key: &PublicKey| key.verify(algorithm, token.signed, &token.signature);
+                keys.iter().find(|(_, key)| holds(key)).map(|(name, _)| name.clone())
+            }
+            (Keys::TokenKeySet(target), Alg::Public(algorithm)) => {
+                let set = keyring.key_set(target, token.kid.as_deref(), now).await;
+                let set = set.map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
+                if !set.has(token.kid.as_deref()) {
+                    return Err(VerifyError::Token("its key is not in the platform's key set".into()));
+                }
+                let holds = |key: &PublicKey| key.verify(algorithm, token.signed, &token.signature);
+                let found = set.candidates(token.kid.as_deref()).find(|(_, key)| holds(key));
+                found.map(|(kid, _)| kid.unwrap_or("platform").into())
+            }
+            _ => None,
+        };
+        Ok(Held {
+            key: Some(key.ok_or(VerifyError::Mismatch)?),
+            claims: Some(token.claims()?),
+        })
+    }
+
+    /// The signatures, decoded; those that are not of the form are left out, unless all are.
+    fn decode(&self, signatures: &[&[u8]]) -> Result<Vec<Tag>, VerifyError> {
+        let decoded = signatures
+            .iter()
+            .filter_map(|text| encode::decode(self.plan.encoding, text));
+        let decoded: Vec<Tag> = decoded.map(|bytes| Tag::from_slice(&bytes)).collect();
+        if decoded.is_empty() {
+            return Err(VerifyError::Malformed(format!(
+                "{} is not of the expected encoding",
+                self.plan.from
+            )));
+        }
+        Ok(decoded)
+    }
+
+    /// The tags that would do: one a key, and for each spelling of the URL.
+    fn expected<K>(
+        &self,
+        view: &View<'_>,
+        scope: &Scope<'_>,
+        keys: &[K],
+        tag: impl Fn(&K, &Scope<'_>) -> Result<Tag, VerifyError>,
+    ) -> Result<Vec<Tag>, VerifyError> {
+        if !self.plan.either_port {
+            return keys.iter().map(|key| tag(key, scope)).collect();
+        }
+        let urls = either_port(&view.raw.url);
+        let scopes = urls.iter().map(|url| Scope {
+            url: Some(url),
+            ..*scope
+        });
+        scopes
+            .flat_map(|scope| keys.iter().map(|key| tag(key, &scope)).collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn check_digests(&self, view: &View<'_>, scope: &Scope<'_>) -> Result<(), VerifyError> {
+        for digest in &self.plan.digests {
+            let text = digest.find.get(view, scope)?;
+            let text = text.ok_or_else(|| VerifyError::Missing(digest.find.to_string()))?;
+            let said = encode::decode(digest.encoding, &text)
+                .ok_or_else(|| VerifyError::Malformed(format!("{} is no digest", digest.find)))?;
+            let actual = hash(digest.hash, &view.raw.body);
+            if !bool::from(said.as_slice().ct_eq(actual.as_slice())) {
+                return Err(VerifyError::Mismatch);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Public keys that are pinned by the definition, or given as secrets; those of another kind are problems.
+fn public_keys(
+    source: &KeySource,
+    secrets: &[Key],
+    algorithms: &[Algorithm],
+    problems: &mut Problems<'_>,
+) -> Option<Vec<(Arc<str>, PublicKey)>> {
+    let given: Vec<(Arc<str>, &[u8])> = match source {
+        KeySource::Pinned(pinned) => pinned.iter().map(|text| ("platform".into(), text.as_bytes())).collect(),
+        _ => secrets
+            .iter()
+            .map(|key| (key.name.clone(), key.bytes.expose()))
+            .collect(),
+    };
+    let mut keys = Vec::new();
+    for (name, bytes) in given {
+        match PublicKey::parse(bytes) {
+            Ok(key) if algorithms.iter().any(|algorithm| algorithm.key_kind() == key.kind()) => keys.push((name, key)),
+            Ok(key) => return problems.none(format!("key `{name}` is a key of another kind ({:?})", key.kind())),
+            Err(error) => return problems.none(format!("key `{name}` {error}")),
+        }
+    }
+    Some(keys)
+}

@@ -1,0 +1,354 @@
+//! Where a value is in a raw delivery: the data's [`Find`], compiled, and the delivery as it is looked at.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use crate::delivery::{HeaderName, RawDelivery};
+use crate::provider::Settings;
+use crate::provider::definition::{Condition as ConditionRule, Encoding, Find, HashName, Literal, Transform};
+
+use super::content::Word;
+use super::encode;
+use super::hashes;
+use super::pointers::{Pointers, Values};
+use super::problems::Problems;
+
+/// A [`Find`], compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct Finder {
+    place: Place,
+    prefix: Option<Box<str>>,
+    transform: Option<Transform>,
+    pub(crate) optional: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Header(HeaderName),
+    Query(Box<str>),
+    Form(Box<str>),
+    /// A slot of the view's JSON values, and the pointer for messages.
+    Json(usize, Box<str>),
+    /// An item of the signature header.
+    Field(Box<str>),
+    /// A claim of the verified token.
+    Claim(Box<str>),
+    Part(Word),
+    /// A literal, or what a setting says.
+    Fixed(Box<[u8]>),
+}
+
+/// The delivery cannot be looked at as the data says: doubled headers, a body that is no JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Malformed(pub String);
+
+/// A raw delivery, with what was parsed of it so far.
+pub(crate) struct View<'d> {
+    pub raw: &'d RawDelivery,
+    pointers: &'d Pointers,
+    json: OnceLock<Result<Values<'d>, Malformed>>,
+}
+
+/// What is known while one alternative is checked.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Scope<'s> {
+    /// Items of the signature header, by key.
+    pub fields: &'s [(&'s [u8], &'s [u8])],
+    pub timestamp: Option<&'s [u8]>,
+    pub claims: Option<&'s serde_json::Map<String, serde_json::Value>>,
+    /// The URL's other spelling that is tried.
+    pub url: Option<&'s str>,
+    pub secret: &'s [u8],
+}
+
+/// What a room lets a [`Find`] name, besides header, query, form, JSON pointer, setting and literal.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Allowed {
+    pub field: bool,
+    pub claim: bool,
+    pub part: bool,
+}
+
+impl Finder {
+    /// `None` when there are problems, which are said.
+    pub fn compile(
+        find: &Find,
+        allowed: Allowed,
+        settings: &Settings,
+        pointers: &mut Pointers,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let places = find.places();
+        let [(place, name)] = places[..] else {
+            let said = places.iter().map(|(place, _)| *place).collect::<Vec<_>>().join(", ");
+            problems.say(if said.is_empty() {
+                "names no place; give one of header, query, form, json, setting or literal".into()
+            } else {
+                format!("names several places ({said}); give one")
+            });
+            return None;
+        };
+        let place = match place {
+            "header" => match HeaderName::try_from(name) {
+                Ok(header) => Place::Header(header),
+                Err(_) => return problems.none(format!("`{name}` is no header name")),
+            },
+            "query" => Place::Query(name.into()),
+            "form" => Place::Form(name.into()),
+            "json" => match pointers.want(name) {
+                Ok(slot) => Place::Json(slot, name.into()),
+                Err(problem) => return problems.none(problem),
+            },
+            "field" if allowed.field => Place::Field(name.into()),
+            "claim" if allowed.claim => Place::Claim(name.into()),
+            "part" if allowed.part => Place::Part(Word::compile(name, problems)?),
+            "literal" => Place::Fixed(name.as_bytes().into()),
+            "setting" => {
+                let text = settings.text(name).map(str::as_bytes);
+                match text.or_else(|| settings.credential(name).map(|secret| secret.expose())) {
+                    Some(value) => Place::Fixed(value.into()),
+                    None => return problems.none(format!("needs the setting `{name}`; give it under `settings:`")),
+                }
+            }
+            other => return problems.none(format!("`{other}` is not known at this point")),
+        };
+        Some(Self {
+            place,
+            prefix: find
+                .prefix
+                .as_deref()
+                .filter(|prefix| !prefix.is_empty())
+                .map(Into::into),
+            transform: find.transform,
+            optional: find.optional,
+        })
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub fn header(&self) -> Option<&HeaderName> {
+        match &self.place {
+            Place::Header(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub fn prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
+    }
+
+    /// The value, without its prefix and transformed. `None`: not there, or without the prefix.
+    pub fn get<'a>(&'a self, view: &'a View<'_>, scope: &Scope<'a>) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
+        let Some(value) = self.raw(view, scope)? else {
+            return Ok(None);
+        };
+        let Some(value) = self.without_prefix(value) else {
+            return Ok(None);
+        };
+        match self.transform {
+            None => Ok(Some(value)),
+            Some(transform) => apply(transform, value)
+                .map(Some)
+                .map_err(|why| Malformed(format!("{self}: {why}"))),
+        }
+    }
+
+    /// The value as it stands there.
+    pub fn raw<'a>(&'a self, view: &'a View<'_>, scope: &Scope<'a>) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
+        Ok(match &self.place {
+            Place::Header(name) => view
+                .raw
+                .headers
+                .single(name)
+                .map_err(|_| Malformed(format!("header `{name}` is doubled")))?
+                .map(Cow::Borrowed),
+            Place::Query(name) => single(view.raw.query.as_bytes(), name, "query parameter")?,
+            Place::Form(name) if view.is_form() => single(&view.raw.body, name, "form field")?,
+            Place::Form(_) => None,
+            Place::Json(slot, _) => view.json()?[*slot]
+                .as_deref()
+                .map(|text| Cow::Borrowed(text.as_bytes())),
+            Place::Field(name) => {
+                let mut values = scope.fields.iter().filter(|(key, _)| *key == name.as_bytes());
+                let first = values.next();
+                if values.next().is_some() {
+                    return Err(Malformed(format!("`{name}` is doubled in the signature header")));
+                }
+                first.map(|(_, value)| Cow::Borrowed(*value))
+            }
+            Place::Claim(name) => scope
+                .claims
+                .and_then(|claims| claim_text(claims.get(&**name)?))
+                .map(Cow::Owned),
+            Place::Part(word) => Some(Cow::Owned(word.bytes(view, scope)?)),
+            Place::Fixed(value) => Some(Cow::Borrowed(value)),
+        })
+    }
+
+    fn without_prefix<'a>(&self, value: Cow<'a, [u8]>) -> Option<Cow<'a, [u8]>> {
+        let Some(prefix) = self.prefix() else {
+            return Some(value);
+        };
+        let head = value.get(..prefix.len())?;
+        // In `Authorization` the prefix is a scheme, and case means nothing (RFC 9110 section 11.1).
+        let is_scheme = matches!(&self.place, Place::Header(name) if name == "authorization");
+        let same = head == prefix.as_bytes() || (is_scheme && head.eq_ignore_ascii_case(prefix.as_bytes()));
+        same.then(|| match value {
+            Cow::Borrowed(value) => Cow::Borrowed(&value[prefix.len()..]),
+            Cow::Owned(value) => Cow::Owned(value[prefix.len()..].to_vec()),
+        })
+    }
+}
+
+impl std::fmt::Display for Finder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.place {
+            Place::Header(name) => write!(f, "header `{name}`"),
+            Place::Query(name) => write!(f, "query parameter `{name}`"),
+            Place::Form(name) => write!(f, "form field `{name}`"),
+            Place::Json(_, pointer) => write!(f, "body member `{pointer}`"),
+            Place::Field(name) => write!(f, "`{name}` in the signature header"),
+            Place::Claim(name) => write!(f, "claim `{name}`"),
+            Place::Part(word) => write!(f, "{word:?}"),
+            Place::Fixed(_) => f.write_str("fixed text"),
+        }
+    }
+}
+
+impl<'d> View<'d> {
+    pub fn new(raw: &'d RawDelivery, pointers: &'d Pointers) -> Self {
+        Self {
+            raw,
+            pointers,
+            json: OnceLock::new(),
+        }
+    }
+
+    fn json(&self) -> Result<&Values<'d>, Malformed> {
+        let scan = || {
+            let body: &'d [u8] = &self.raw.body;
+            self.pointers
+                .scan(body)
+                .map_err(|error| Malformed(format!("body: {error}")))
+        };
+        self.json.get_or_init(scan).as_ref().map_err(Clone::clone)
+    }
+
+    /// A body is a form only where the sender says so: bytes must not be one thing to us and another to the reader.
+    pub fn is_form(&self) -> bool {
+        self.raw
+            .headers
+            .text(&actix_web::http::header::CONTENT_TYPE)
+            .is_some_and(|kind| {
+                let kind = kind.split(';').next().unwrap_or_default().trim();
+                kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            })
+    }
+}
+
+fn single<'a>(text: &'a [u8], name: &str, what: &str) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
+    let mut values = encode::pairs(text).filter(|(key, _)| **key == *name.as_bytes());
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Malformed(format!("{what} `{name}` is doubled")));
+    }
+    Ok(first.map(|(_, value)| value))
+}
+
+pub(crate) fn claim_text(value: &serde_json::Value) -> Option<Vec<u8>> {
+    match value {
+        serde_json::Value::String(text) => Some(text.clone().into_bytes()),
+        serde_json::Value::Number(number) => Some(number.to_string().into_bytes()),
+        serde_json::Value::Bool(value) => Some(value.to_string().into_bytes()),
+        _ => None,
+    }
+}
+
+fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'static str> {
+    use percent_encoding::{NON_ALPHANUMERIC, percent_decode, percent_encode};
+    /// RFC 3986 section 2.3: what needs no escape.
+    const RESERVED: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    let hex = |name| Cow::Owned(hex::encode(hashes::hash(name, &value)).into_bytes());
+    let base64 = |name| {
+        let tag = hashes::hash(name, &value);
+        Cow::Owned(encode::encode(Encoding::Base64, &tag).unwrap_or_default().into_bytes())
+    };
+    Ok(match transform {
+        Transform::Lowercase => Cow::Owned(value.to_ascii_lowercase()),
+        Transform::Uppercase => Cow::Owned(value.to_ascii_uppercase()),
+        Transform::Trim => Cow::Owned(value.trim_ascii().to_vec()),
+        Transform::Sha256Hex => hex(HashName::Sha256),
+        Transform::Sha256Base64 => base64(HashName::Sha256),
+        Transform::Sha1Hex => hex(HashName::Sha1),
+        Transform::Md5Hex => hex(HashName::Md5),
+        Transform::Md5Base64 => base64(HashName::Md5),
+        Transform::Crc32Decimal => Cow::Owned(crc32(&value).to_string().into_bytes()),
+        Transform::Base64Decode => Cow::Owned(encode::decode(Encoding::Base64, &value).ok_or("is not base64")?),
+        Transform::UrlDecode => Cow::Owned(percent_decode(&value).collect()),
+        Transform::UrlEncode => Cow::Owned(percent_encode(&value, RESERVED).to_string().into_bytes()),
+        Transform::HmacSha256Hex | Transform::HmacSha256Base64 | Transform::Sha256EqualsHmacBase64 => {
+            return Err("is keyed, and belongs in an answer to a challenge");
+        }
+    })
+}
+
+/// CRC-32 as in IEEE 802.3 and zip; ten lines against a dependency.
+fn crc32(bytes: &[u8]) -> u32 {
+    let crc = bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 }
+        })
+    });
+    !crc
+}
+
+/// A value that must be there, and what it must be.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    find: Finder,
+    /// Empty: anything.
+    any_of: Vec<String>,
+}
+
+impl Condition {
+    pub fn compile(
+        rule: &ConditionRule,
+        settings: &Settings,
+        pointers: &mut Pointers,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let find = Finder::compile(&rule.find, Allowed::default(), settings, pointers, problems)?;
+        let any_of = match &rule.equals {
+            None => Vec::new(),
+            Some(Literal::Bool(value)) => vec![value.to_string()],
+            Some(Literal::Int(value)) => vec![value.to_string()],
+            Some(Literal::Text(text)) => vec![text.clone()],
+            Some(Literal::AnyOf(texts)) => texts.clone(),
+        };
+        Some(Self { find, any_of })
+    }
+
+    pub fn holds(&self, view: &View<'_>) -> Result<bool, Malformed> {
+        let value = self.find.get(view, &Scope::default())?;
+        Ok(value.is_some_and(|value| {
+            self.any_of.is_empty() || self.any_of.iter().any(|wanted| wanted.as_bytes() == &*value)
+        }))
+    }
+
+    /// What must hold, for who makes a delivery: the place, and a value that will do.
+    pub fn wanted(&self) -> (&Finder, Option<&str>) {
+        (&self.find, self.any_of.first().map(String::as_str))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc32_agrees_with_the_published_check_value() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+}

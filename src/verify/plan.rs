@@ -1,0 +1,350 @@
+//! One `[[signature]]` of a definition, compiled, without keys: where the signature is, what it covers, and when.
+
+use std::sync::Arc;
+
+use crate::delivery::HeaderName;
+use crate::keys::{Algorithm, Hosts, Target};
+use crate::provider::definition::{Encoding, Find, HashName, ListForm, Scheme, SecretForm, Signature};
+use crate::provider::{Definition, Settings};
+
+use super::content::{Content, Word};
+use super::find::{Allowed, Condition, Finder, Place};
+use super::hashes;
+use super::pointers::Pointers;
+use super::problems::Problems;
+use super::time::SignedTime;
+use super::{Coverage, jwt};
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub index: usize,
+    pub name: Option<Box<str>>,
+    /// `hmac-sha256`, `token`, …
+    pub label: Arc<str>,
+    pub method: Method,
+    pub from: Finder,
+    pub list: Option<ListForm>,
+    pub when: Vec<Condition>,
+    pub encoding: Encoding,
+    pub content: Content,
+    pub time: Option<SignedTime>,
+    pub digests: Vec<BodyDigest>,
+    pub either_port: bool,
+    pub secret: SecretForm,
+    pub keys: KeySource,
+    pub coverage: Coverage,
+}
+
+/// The scheme, with what only it needs.
+#[derive(Debug)]
+pub(crate) enum Method {
+    Hmac(HashName),
+    Hash(HashName),
+    Token,
+    Public(Algorithm),
+    Jwt(jwt::Rules),
+    None,
+}
+
+/// Where verification keys come from.
+#[derive(Debug)]
+pub(crate) enum KeySource {
+    /// The source's secrets.
+    Secrets,
+    Pinned(Vec<String>),
+    KeySet(Target),
+    Certificate {
+        url: Finder,
+        hosts: Hosts,
+    },
+    /// Scheme `none`.
+    Nothing,
+}
+
+/// A signed value that must be the body's hash.
+#[derive(Debug)]
+pub(crate) struct BodyDigest {
+    pub find: Finder,
+    pub hash: HashName,
+    pub encoding: Encoding,
+}
+
+/// A `[[signature]]` as problems name it: its name, or its position.
+pub(crate) fn place_of(index: usize, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("signature `{name}`"),
+        None => format!("signature {}", index + 1),
+    }
+}
+
+impl Plan {
+    pub fn place(&self) -> String {
+        place_of(self.index, self.name.as_deref())
+    }
+
+    pub fn takes_secrets(&self) -> bool {
+        matches!(self.keys, KeySource::Secrets)
+    }
+
+    pub fn compile(
+        index: usize,
+        definition: &Definition,
+        settings: &Settings,
+        pointers: &mut Pointers,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let rule = &definition.signature[index];
+        let method = Method::compile(rule, settings, &mut problems.at("scheme"));
+        let (from, encoding) = place(rule);
+        let from = Finder::compile(&from, Allowed::default(), settings, pointers, &mut problems.at("from"));
+        let mut when = Vec::new();
+        for condition in &rule.when {
+            when.extend(Condition::compile(
+                condition,
+                settings,
+                pointers,
+                &mut problems.at("when"),
+            ));
+        }
+        let content = Content::compile(&rule.content, settings, pointers, &mut problems.at("content"));
+        let time = rule.timestamp.as_ref().or(definition.timestamp.as_ref());
+        let time = time.and_then(|time| SignedTime::compile(time, settings, pointers, &mut problems.at("timestamp")));
+        let mut digests = Vec::new();
+        for digest in &rule.digest {
+            let allowed = Allowed {
+                claim: rule.scheme == Scheme::Jwt,
+                ..Allowed::default()
+            };
+            let find = Finder::compile(&digest.find, allowed, settings, pointers, &mut problems.at("digest"));
+            digests.extend(find.map(|find| BodyDigest {
+                find,
+                hash: digest.hash,
+                encoding: digest.encoding,
+            }));
+        }
+        let keys = KeySource::compile(rule, definition, settings, pointers, &mut problems.at("keys"))?;
+        let mut plan = Self {
+            index,
+            name: rule.name.as_deref().map(Into::into),
+            label: String::new().into(),
+            method: method?,
+            from: from?,
+            list: rule.list.clone(),
+            when,
+            encoding,
+            content,
+            time,
+            digests,
+            either_port: rule.either_port,
+            secret: rule.secret.clone().unwrap_or_else(|| definition.secret.clone()),
+            keys,
+            coverage: Coverage::default(),
+        };
+        plan.label = plan.label(rule.scheme).into();
+        plan.coverage = plan.covered(definition);
+        plan.check(problems).then_some(plan)
+    }
+
+    /// What the fields allow one by one, and not together.
+    fn check(&self, problems: &mut Problems<'_>) -> bool {
+        let signs_content = matches!(self.method, Method::Hmac(_) | Method::Hash(_) | Method::Public(_));
+        let mut wrong = Vec::new();
+        if signs_content && self.content.is_empty() {
+            wrong.push("content is empty; say what is signed, such as [\"body\"]".into());
+        }
+        if signs_content && self.encoding == Encoding::Text {
+            wrong.push("encoding `text` is for tokens; a signature is hex, base64 or base64url".into());
+        }
+        if !signs_content && !self.content.is_empty() {
+            wrong.push(format!("scheme `{}` signs no content; take `content` out", self.label));
+        }
+        if matches!(self.method, Method::Hash(_)) && !self.content.uses(Word::Secret) {
+            wrong.push("a plain hash proves nothing without the part `secret` in its content".into());
+        }
+        if self.content.uses(Word::Timestamp) && self.time.is_none() {
+            wrong.push("content has the part `timestamp`, but no timestamp is given".into());
+        }
+        if !matches!(self.method, Method::Jwt(_))
+            && self
+                .time
+                .as_ref()
+                .is_some_and(|time| matches!(time.from.place(), Place::Claim(_)))
+        {
+            wrong.push("only a token has claims to take a timestamp from".into());
+        }
+        if self.either_port
+            && !(matches!(self.method, Method::Hmac(_) | Method::Hash(_)) && self.content.uses(Word::Url))
+        {
+            wrong.push("either_port is for an hmac or a hash over the part `url`".into());
+        }
+        let ok = wrong.is_empty();
+        wrong.into_iter().for_each(|problem| problems.say(problem));
+        ok
+    }
+
+    fn label(&self, scheme: Scheme) -> String {
+        match &self.method {
+            Method::Hmac(hash) => format!("hmac-{}", hashes::label(*hash)),
+            Method::Hash(hash) => format!("hash-{}", hashes::label(*hash)),
+            Method::Token if scheme == Scheme::Basic => "basic".into(),
+            Method::Token => "token".into(),
+            Method::Public(algorithm) => algorithm.label().into(),
+            Method::Jwt(_) => "jwt".into(),
+            Method::None => "none".into(),
+        }
+    }
+
+    fn covered(&self, definition: &Definition) -> Coverage {
+        // Matching digests stand for the body.
+        let body = self.content.uses(Word::Body) || self.content.uses(Word::SortedForm) || !self.digests.is_empty();
+        let url = self.content.uses(Word::Url);
+        let mut coverage = Coverage {
+            body,
+            url,
+            query: url || self.content.uses(Word::Query),
+            headers: self.content.headers().cloned().collect(),
+            members: self.content.pointers().map(str::to_owned).collect(),
+            publish: Vec::new(),
+        };
+        if self.content.uses(Word::Timestamp)
+            && let Some(time) = &self.time
+        {
+            coverage.headers.extend(time.from.header().cloned());
+            if let Place::Json(_, pointer) = time.from.place() {
+                coverage.members.push(pointer.to_string());
+            }
+        }
+        // A consumer may have what cannot be used to sign or to get in. A bearer token that says nothing of the body
+        // could be put on any other.
+        let reusable = match self.method {
+            Method::Token => true,
+            Method::Jwt(_) => self.digests.is_empty(),
+            _ => false,
+        };
+        if !reusable {
+            let timestamp = self.time.as_ref().and_then(|time| time.from.header());
+            let digests = self.digests.iter().filter_map(|digest| digest.find.header());
+            let conditions = self.when.iter().filter_map(|condition| condition.wanted().0.header());
+            let own = self
+                .from
+                .header()
+                .into_iter()
+                .chain(timestamp)
+                .chain(digests)
+                .chain(conditions);
+            for header in coverage.headers.iter().chain(own) {
+                if !coverage.publish.contains(header) && !is_credential(header, definition) {
+                    coverage.publish.push(header.clone());
+                }
+            }
+        }
+        coverage
+    }
+}
+
+/// Headers that are credentials, whatever a definition says: `Authorization`, and those another alternative takes a token from.
+fn is_credential(header: &HeaderName, definition: &Definition) -> bool {
+    let is_token = |rule: &Signature| {
+        matches!(rule.scheme, Scheme::Token | Scheme::Basic)
+            && rule
+                .from
+                .header
+                .as_deref()
+                .is_some_and(|name| name.eq_ignore_ascii_case(header.as_str()))
+    };
+    ["authorization", "proxy-authorization", "cookie"].contains(&header.as_str())
+        || definition.signature.iter().any(is_token)
+}
+
+/// Where the signature is, and how it is written; Basic says both itself (RFC 7617), and `none` has neither.
+fn place(rule: &Signature) -> (Find, Encoding) {
+    match rule.scheme {
+        Scheme::Basic if rule.from.is_nowhere() => {
+            let from = Find {
+                header: Some("authorization".into()),
+                prefix: Some("Basic ".into()),
+                ..Find::default()
+            };
+            (from, Encoding::Base64)
+        }
+        Scheme::Basic => (rule.from.clone(), Encoding::Base64),
+        Scheme::None => {
+            let from = Find {
+                literal: Some(String::new()),
+                ..Find::default()
+            };
+            (from, Encoding::Text)
+        }
+        Scheme::Token if rule.encoding.is_none() => (rule.from.clone(), Encoding::Text),
+        _ => (rule.from.clone(), rule.encoding.unwrap_or_default()),
+    }
+}
+
+impl Method {
+    fn compile(rule: &Signature, settings: &Settings, problems: &mut Problems<'_>) -> Option<Self> {
+        let hash = rule.algorithm;
+        fn unsupported<T>(problems: &mut Problems<'_>, known: &str) -> Option<T> {
+            problems.none(format!("algorithm is missing or not supported here; expected {known}"))
+        }
+        Some(match rule.scheme {
+            Scheme::Hmac => Self::Hmac(hash.or_else(|| unsupported(problems, "md5, sha1, sha256, sha384 or sha512"))?),
+            Scheme::Hash => Self::Hash(hash.or_else(|| unsupported(problems, "md5, sha1, sha256, sha384 or sha512"))?),
+            Scheme::Token | Scheme::Basic => Self::Token,
+            Scheme::Rsa => Self::Public(match hash {
+                Some(HashName::Sha1) => Algorithm::RsaSha1,
+                Some(HashName::Sha256) => Algorithm::RsaSha256,
+                Some(HashName::Sha384) => Algorithm::RsaSha384,
+                Some(HashName::Sha512) => Algorithm::RsaSha512,
+                _ => return unsupported(problems, "sha1, sha256, sha384 or sha512"),
+            }),
+            Scheme::RsaPss => Self::Public(match hash {
+                Some(HashName::Sha256) => Algorithm::RsaPssSha256,
+                Some(HashName::Sha384) => Algorithm::RsaPssSha384,
+                Some(HashName::Sha512) => Algorithm::RsaPssSha512,
+                _ => return unsupported(problems, "sha256, sha384 or sha512"),
+            }),
+            Scheme::Ecdsa => Self::Public(match (hash, rule.raw) {
+                (None | Some(HashName::Sha256), false) => Algorithm::EcdsaDer,
+                (None | Some(HashName::Sha256), true) => Algorithm::EcdsaRaw,
+                _ => return unsupported(problems, "sha256 (on P-256)"),
+            }),
+            Scheme::Ed25519 => Self::Public(Algorithm::Ed25519),
+            Scheme::Jwt => Self::Jwt(jwt::Rules::compile(rule, settings, problems)?),
+            Scheme::None => Self::None,
+        })
+    }
+}
+
+impl KeySource {
+    fn compile(
+        rule: &Signature,
+        definition: &Definition,
+        settings: &Settings,
+        pointers: &mut Pointers,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let keys = &rule.keys;
+        let form = rule.secret.as_ref().unwrap_or(&definition.secret);
+        let hosts = || Hosts::new(&keys.hosts, keys.path_suffix.as_deref());
+        let public = matches!(
+            rule.scheme,
+            Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::Jwt
+        );
+        Some(match (keys.pinned.is_empty(), &keys.jwks, &keys.certificate) {
+            _ if rule.scheme == Scheme::None => Self::Nothing,
+            (true, None, None) if form.none => return problems.none("there is no secret, and no other key is named"),
+            (true, None, None) => Self::Secrets,
+            _ if !public => return problems.none("only schemes with public keys take keys from elsewhere"),
+            (false, None, None) => Self::Pinned(keys.pinned.clone()),
+            (true, Some(url), None) if rule.scheme == Scheme::Jwt => match hosts().check(url) {
+                Ok(target) => Self::KeySet(target),
+                Err(error) => return problems.none(format!("jwks: {error}; list its host under `hosts`")),
+            },
+            (true, None, Some(find)) if rule.scheme != Scheme::Jwt => Self::Certificate {
+                url: Finder::compile(find, Allowed::default(), settings, pointers, problems)?,
+                hosts: hosts(),
+            },
+            _ => return problems.none("give one of pinned, jwks (for tokens) or certificate (for signatures)"),
+        })
+    }
+}
