@@ -230,8 +230,14 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
     }
     let method = sample.request.method.as_deref().unwrap_or("POST");
     let uri = signer.to.parse::<http::Uri>();
-    if !uri.as_ref().is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some()) {
-        return Err(Failure::usage(format!("`{}` is not a URL; write it as `http://127.0.0.1:8080/in/github`", signer.to)));
+    if !uri
+        .as_ref()
+        .is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some())
+    {
+        return Err(Failure::usage(format!(
+            "`{}` is not a URL; write it as `http://127.0.0.1:8080/in/github`",
+            signer.to
+        )));
     }
     let unsigned = Unsigned {
         method: method
@@ -242,7 +248,13 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
         body: Bytes::from(body),
         at: clock::now(),
     };
-    let Signer { definition, settings, secrets, signature, .. } = &signer;
+    let Signer {
+        definition,
+        settings,
+        secrets,
+        signature,
+        ..
+    } = &signer;
     let signed = verify::sign(definition, secrets, settings, signature.as_deref(), unsigned)
         .map_err(|problems| Failure::usage(format!("cannot sign for `{}`: {}", what.provider, problems.join("; "))))?;
     let to = with_query(&with_query(&signer.to, &sample.request.query), &signed.added_query);
@@ -261,7 +273,7 @@ fn from_config(what: &What) -> Result<Signer, Failure> {
     let path = what.config.find_here().ok_or_else(|| {
         Failure::usage("no configuration: name one with `--config FILE`, start `hooksluice quickstart`, or give `--secret-env` and `--to`")
     })?;
-    let config = config::settings(Some(&path), std::env::vars())?;
+    let config = config::settings(Some(&path), config::environment())?;
     let name = choose(what, &config, &path.display().to_string())?;
     // Only this source: an operator's shell may lack the secrets of the others.
     let loaded = config::load_only(config, &name)?;

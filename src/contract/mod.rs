@@ -203,7 +203,11 @@ impl Contracts {
             let mode = self.modes.of(&part.found.event);
             let verdict = self.verdict(&part, mode);
             if mode == Mode::Enforce
-                && let Verdict::Broken { reason, schema, violations } = verdict
+                && let Verdict::Broken {
+                    reason,
+                    schema,
+                    violations,
+                } = verdict
             {
                 let enforced = enforced.get_or_insert(Enforced {
                     schema,

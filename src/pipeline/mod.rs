@@ -92,12 +92,17 @@ pub async fn process(
     let coverage = source.verifier.coverage(verified.proof());
     let parts = source.reader.read(verified, coverage);
     let checked = source.contracts.check(parts).map_err(|enforced| {
-        let labels = enforced.schema.as_ref().map_or((OTHER, ""), |schema| (&*schema.event, &*schema.version));
+        let labels = enforced
+            .schema
+            .as_ref()
+            .map_or((OTHER, ""), |schema| (&*schema.event, &*schema.version));
         source.metrics.contract_check(labels, "broken");
         Refusal::Contract(enforced)
     })?;
     for part in checked.parts() {
-        source.metrics.contract_check(part.verdict().labels(), part.verdict().result());
+        source
+            .metrics
+            .contract_check(part.verdict().labels(), part.verdict().result());
     }
 
     let events = event::events(&source.origin, &checked, coverage);
@@ -108,7 +113,9 @@ pub async fn process(
 /// A handshake that must be confirmed to the platform is answered only after the confirmation.
 async fn confirm(source: &Source, reply: Reply) -> Result<Accepted, Refusal> {
     if let Some(target) = &reply.confirm {
-        source.keyring.confirm(target)
+        source
+            .keyring
+            .confirm(target)
             .await
             .map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
     }

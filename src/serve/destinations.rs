@@ -75,10 +75,16 @@ client!(Kafka);
 #[cfg(feature = "rabbitmq")]
 client!(RabbitMq);
 
-#[cfg_attr(not(any(feature = "kafka", feature = "rabbitmq")), expect(unused_variables, reason = "no kind is built in"))]
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "rabbitmq")),
+    expect(unused_variables, reason = "no kind is built in")
+)]
 fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Box<dyn Client>, Vec<Problem>> {
     let placed = |found: Vec<String>| -> Vec<Problem> {
-        found.into_iter().map(|message| Problem::new(format!("destinations.{name}"), message, "")).collect()
+        found
+            .into_iter()
+            .map(|message| Problem::new(format!("destinations.{name}"), message, ""))
+            .collect()
     };
     #[cfg(feature = "kafka")]
     if let Some(kafka) = &settings.kafka {
@@ -88,7 +94,9 @@ fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Box<dyn Cli
     #[cfg(feature = "rabbitmq")]
     if let Some(rabbitmq) = &settings.rabbitmq {
         let opened = RabbitMq::open(name, rabbitmq, &settings.quarantine.rabbitmq(), runtime.clone());
-        return opened.map(|rabbitmq| Box::new(rabbitmq) as Box<dyn Client>).map_err(placed);
+        return opened
+            .map(|rabbitmq| Box::new(rabbitmq) as Box<dyn Client>)
+            .map_err(placed);
     }
     Err(placed(vec!["has no kind that this build knows".into()]))
 }
@@ -108,7 +116,12 @@ impl Destinations {
                 Some(JournalSide { journal, spool, target })
             }
         };
-        Ok(Self { journal, brokers: BTreeMap::new(), metrics: metrics.clone(), runtime })
+        Ok(Self {
+            journal,
+            brokers: BTreeMap::new(),
+            metrics: metrics.clone(),
+            runtime,
+        })
     }
 
     /// Opens what is new or changed, closes what is gone or changed. While one is being changed, its events go to the
@@ -118,7 +131,11 @@ impl Destinations {
         let mut problems = Vec::new();
         for (name, settings) in wanted {
             let fingerprint = fingerprint(settings);
-            if self.brokers.get(name).is_some_and(|broker| broker.fingerprint == fingerprint) {
+            if self
+                .brokers
+                .get(name)
+                .is_some_and(|broker| broker.fingerprint == fingerprint)
+            {
                 continue;
             }
             match open(name, settings, &self.runtime) {
@@ -130,7 +147,12 @@ impl Destinations {
             return Err(problems);
         }
         let changed: Vec<String> = opened.iter().map(|(name, ..)| (*name).clone()).collect();
-        let gone: Vec<String> = self.brokers.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        let gone: Vec<String> = self
+            .brokers
+            .keys()
+            .filter(|name| !wanted.contains_key(*name))
+            .cloned()
+            .collect();
         for name in changed.iter().chain(&gone) {
             if let Some(broker) = self.brokers.remove(name) {
                 broker.close(CLOSE).await;
@@ -143,8 +165,18 @@ impl Destinations {
                 Some(side) if settings.quarantine.journal => side.target.quarantine.clone(),
                 _ => outlet(client.quarantine()),
             };
-            let target = Target { main: outlet(client.main()), quarantine };
-            self.brokers.insert(name.clone(), Broker { fingerprint, client, target });
+            let target = Target {
+                main: outlet(client.main()),
+                quarantine,
+            };
+            self.brokers.insert(
+                name.clone(),
+                Broker {
+                    fingerprint,
+                    client,
+                    target,
+                },
+            );
         }
         Ok(())
     }
@@ -164,7 +196,10 @@ impl Destinations {
     /// What can be asked from other threads while destinations come and go.
     pub fn state(&self) -> DestinationState {
         DestinationState {
-            journal: self.journal.as_ref().map(|side| (side.journal.clone(), side.spool.clone())),
+            journal: self
+                .journal
+                .as_ref()
+                .map(|side| (side.journal.clone(), side.spool.clone())),
             outlets: self
                 .brokers
                 .values()
@@ -187,7 +222,10 @@ impl Destinations {
 impl Broker {
     async fn close(&self, deadline: Duration) {
         let until = Instant::now() + deadline;
-        tokio::join!(self.target.main.outlet.close(until), self.target.quarantine.outlet.close(until));
+        tokio::join!(
+            self.target.main.outlet.close(until),
+            self.target.quarantine.outlet.close(until)
+        );
         self.client.close(until.saturating_duration_since(Instant::now())).await;
     }
 }
@@ -203,14 +241,20 @@ pub async fn probe(name: &str, settings: &Settings, feeds: Vec<Feed>, runtime: H
             client.close(Duration::from_secs(1)).await;
             findings
         }
-        Err(problems) => problems.into_iter().map(|p| Finding::problem(p.place, p.message, p.remedy)).collect(),
+        Err(problems) => problems
+            .into_iter()
+            .map(|p| Finding::problem(p.place, p.message, p.remedy))
+            .collect(),
     }
 }
 
 fn way(outlet: Outlet, metrics: &Metrics) -> Way {
     let name = outlet.name().clone();
     metrics.destination_up.with_label_values(&[&*name]).set(1);
-    Way { duration: metrics.publish_duration.with_label_values(&[&*name]), outlet }
+    Way {
+        duration: metrics.publish_duration.with_label_values(&[&*name]),
+        outlet,
+    }
 }
 
 /// Settings print without their secrets; what the secrets are now is added.
@@ -263,7 +307,10 @@ impl DestinationState {
     pub fn refresh(&self, metrics: &Metrics) {
         let (mut events, mut bytes, mut oldest) = (0, 0, None);
         for stats in self.stats() {
-            metrics.destination_up.with_label_values(&[&*stats.destination]).set(stats.up.into());
+            metrics
+                .destination_up
+                .with_label_values(&[&*stats.destination])
+                .set(stats.up.into());
             events += stats.events;
             bytes += stats.bytes;
             oldest = [oldest, stats.oldest].into_iter().flatten().min();

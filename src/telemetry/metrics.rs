@@ -208,7 +208,10 @@ impl SourceMetrics {
     }
 
     pub fn contract_check(&self, (event, version): (&str, &str), result: &str) {
-        self.all.contract_checks.with_label_values(&[&self.name, event, version, result]).inc();
+        self.all
+            .contract_checks
+            .with_label_values(&[&self.name, event, version, result])
+            .inc();
     }
 }
 

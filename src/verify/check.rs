@@ -143,7 +143,8 @@ impl Alternative {
         };
         self.check_digests(view, &scope)?;
         if let (Method::Jwt(rules), Some(claims)) = (&self.plan.method, &held.claims) {
-            let must_expire = self.plan.digests.is_empty() && !self.plan.time.as_ref().is_some_and(SignedTime::is_bounded);
+            let must_expire =
+                self.plan.digests.is_empty() && !self.plan.time.as_ref().is_some_and(SignedTime::is_bounded);
             jwt::check_times(claims, must_expire, now)?;
             rules.check(claims)?;
         }

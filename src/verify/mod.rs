@@ -324,7 +324,11 @@ fn compile_plans(
 fn check_binds(plans: &[Plan], binds: &[Bound], all: &mut Vec<String>) {
     for plan in plans.iter().filter(|plan| plan.signs()) {
         for bound in binds.iter().filter(|bound| !plan.covers(&bound.find)) {
-            all.push(format!("bind: {} is not covered by {}, so it binds nothing", bound.find, plan.place()));
+            all.push(format!(
+                "bind: {} is not covered by {}, so it binds nothing",
+                bound.find,
+                plan.place()
+            ));
         }
     }
 }

@@ -197,7 +197,10 @@ impl Plan {
             wrong.push("tokens with a shared secret (HS*) take no keys from elsewhere".into());
         }
         for digest in self.digests.iter().filter(|digest| !self.signs_itself(&digest.find)) {
-            wrong.push(format!("digest in {} is not signed, so it proves nothing about the body", digest.find));
+            wrong.push(format!(
+                "digest in {} is not signed, so it proves nothing about the body",
+                digest.find
+            ));
         }
         let ok = wrong.is_empty();
         wrong.into_iter().for_each(|problem| problems.say(problem));

@@ -14,7 +14,8 @@ use hooksluice::secret::{NamedSecret, Secret};
 use hooksluice::verify::{Verifier, VerifyError};
 use serde_json::{Value, json};
 
-use crate::support::sign::hmac_sha256;
+use crate::support::sign::{hmac_sha256, now};
+use crate::support::{Gateway, request};
 
 const AT: i64 = 1_795_510_800;
 const BODY: &[u8] = br#"{"id":"e1","type":"order.shipped","order":{"id":7}}"#;
@@ -245,4 +246,95 @@ fn a_cloudevent_keeps_its_type_in_every_content_mode() {
     assert_eq!(found.event, "example.acme.stopped");
     assert_eq!(found.contract.as_deref(), Some("binary.example.acme.stopped"));
     assert_eq!(found.id.as_deref(), Some("/plant:1"));
+}
+
+/// What each platform's page asks for, and 401 for whoever cannot show what it must.
+#[test]
+fn challenges_are_answered_as_their_pages_say_and_to_nobody_else() {
+    let gateway = Gateway::start(
+        "sources:
+  slack: { provider: slack, secrets: [{ value: k }] }
+  zoom: { provider: zoom, secrets: [{ value: k }] }
+  whatsapp: { provider: whatsapp-cloud, secrets: [{ value: k }], settings: { verify_token: t0ken } }
+  cloudevents: { provider: cloudevents-webhook, secrets: [{ value: k }], settings: { allowed_origins: [emitter.example.com] } }
+",
+    );
+    let time = now().to_string();
+    let v0 = |body: &[u8]| {
+        format!(
+            "v0={}",
+            hex::encode(hmac_sha256(b"k", &[b"v0:", time.as_bytes(), b":", body]))
+        )
+    };
+
+    let body = br#"{"type":"url_verification","challenge":"belt-3 <b>"}"#;
+    let signature = v0(body);
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-slack-request-timestamp", &time),
+        ("x-slack-signature", &signature),
+    ];
+    let reply = gateway.post("/in/slack", &headers, body);
+    assert_eq!((reply.status, reply.text()), (200, "belt-3 <b>"));
+    assert!(
+        reply
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/plain"))
+    );
+    assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(gateway.post("/in/slack", &headers[..2], body).status, 401, "unsigned");
+
+    let body = br#"{"event":"endpoint.url_validation","payload":{"plainToken":"abc"},"event_ts":1}"#;
+    let signature = v0(body);
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-zm-request-timestamp", &time),
+        ("x-zm-signature", &signature),
+    ];
+    let reply = gateway.post("/in/zoom", &headers, body);
+    let encrypted = hex::encode(hmac_sha256(b"k", &[b"abc"]));
+    assert_eq!(
+        (reply.status, reply.json()),
+        (200, json!({ "plainToken": "abc", "encryptedToken": encrypted }))
+    );
+    let unsigned = gateway.post("/in/zoom", &headers[..2], body);
+    assert_eq!(
+        (unsigned.status, unsigned.text().contains(&encrypted)),
+        (401, false),
+        "no oracle for strangers"
+    );
+
+    let ask = |token: &str| {
+        let query = format!("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}");
+        request("GET", &gateway.url(&format!("/in/whatsapp?{query}")), &[], b"")
+    };
+    assert_eq!((ask("t0ken").status, ask("t0ken").text()), (200, "1158201444"));
+    assert_eq!(
+        (ask("other").status, ask("other").text().contains("1158201444")),
+        (401, false)
+    );
+
+    let ask = |origin: &str| {
+        request(
+            "OPTIONS",
+            &gateway.url("/in/cloudevents"),
+            &[("webhook-request-origin", origin)],
+            b"",
+        )
+    };
+    let granted = ask("emitter.example.com");
+    assert_eq!(granted.status, 200);
+    assert_eq!(granted.header("webhook-allowed-origin"), Some("emitter.example.com"));
+    assert_eq!(
+        (granted.header("webhook-allowed-rate"), granted.header("allow")),
+        (Some("*"), Some("POST"))
+    );
+    let refused = ask("somebody.example.com");
+    assert_eq!((refused.status, refused.header("webhook-allowed-origin")), (401, None));
+
+    assert!(gateway.journal().is_empty(), "handshakes are no events");
+    assert_eq!(
+        gateway.metric("hooksluice_deliveries_total", &["outcome=\"handshake\""]),
+        5.0
+    );
 }

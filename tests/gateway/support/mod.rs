@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use gateway::Gateway;
 use hooksluice::destination::Destination;
-pub use http::{Reply, get, post, request};
+pub use http::{get, request};
 
 /// What `scripts/test` provides. Missing, it is a failure with its remedy, never a skip.
 pub fn needed(variable: &str) -> String {
