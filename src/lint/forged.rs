@@ -7,7 +7,7 @@ use super::recorded::{Source, delivery, with_body};
 use super::samples::another;
 use crate::clock::Timestamp;
 use crate::delivery::RawDelivery;
-use crate::provider::definition::{Scheme, Signature, TimestampRule};
+use crate::provider::definition::{Part, Scheme, Signature, TimestampRule};
 use crate::provider::sample::{Sample, Signed};
 use crate::verify::{VerifiedDelivery, VerifyError};
 
@@ -70,24 +70,30 @@ fn bent_body(
             "verifies with byte {through} of its body changed; the signature must cover the body: look at `content`"
         ));
     }
-    if coverage.members.is_empty() {
-        let bearer = matches!(rule.scheme, Scheme::Token | Scheme::Basic | Scheme::Jwt);
-        // A stand-in for the body (PayPal's checksum) shows when a byte is changed.
-        let stands_in = || !holds(source, &bend(raw.body.len() / 2), signed.at);
-        let known = source
-            .provider
-            .definition
-            .notes
-            .to_lowercase()
-            .contains("body is not signed");
-        return (!bearer && !known && !raw.body.is_empty() && !stands_in()).then(|| {
-            "its signature covers nothing of the body; look at `content`, and if the platform's page says so too, say in `notes` that the body is not signed".to_owned()
-        });
+    // Of the body only some members or fields may be signed: a change somewhere must be a mismatch, beyond one that only
+    // breaks its form.
+    let refused = |at: usize| matches!(source.verify(&bend(at), signed.at), Some(Err(VerifyError::Mismatch)));
+    if is_bearer(rule) || raw.body.is_empty() || (0..raw.body.len()).any(refused) {
+        return None;
     }
-    // Only some members are signed: a change somewhere must be a mismatch, beyond one that only breaks the JSON.
-    let refused =
-        (0..raw.body.len()).any(|at| matches!(source.verify(&bend(at), signed.at), Some(Err(VerifyError::Mismatch))));
-    (!refused).then(|| "verifies whatever its body says; none of the signed members is in it".to_owned())
+    let notes = source.provider.definition.notes.to_lowercase();
+    (!notes.contains("body is not signed")).then(|| {
+        "its signature covers nothing of the body; look at `content`, and if the platform's page says so too, say in `notes` that the body is not signed".to_owned()
+    })
+}
+
+/// It shows a secret, and signs nothing: a token, or a hash of nothing but the secret.
+fn is_bearer(rule: &Signature) -> bool {
+    let of_secret = |part: &Part| match part {
+        Part::Word(word) => word == "secret" || !word.bytes().any(|byte| byte.is_ascii_lowercase()),
+        Part::Found(find) => find.literal.is_some() || find.setting.is_some(),
+        Part::Lines(_) => false,
+    };
+    match rule.scheme {
+        Scheme::Token | Scheme::Basic | Scheme::Jwt | Scheme::None => true,
+        Scheme::Hash => rule.content.iter().all(of_secret),
+        _ => false,
+    }
 }
 
 /// Of each header under `[signed]`, something must count.
