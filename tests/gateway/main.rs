@@ -22,6 +22,7 @@ mod rabbitmq;
 mod read;
 mod rooms;
 mod samples;
+mod serve;
 mod spool;
 mod support;
 mod verify;
