@@ -77,7 +77,10 @@ fn bent_body(
         return None;
     }
     let notes = source.provider.definition.notes.to_lowercase();
-    (!notes.contains("body is not signed")).then(|| {
+    let known = ["body is not signed", "not cover the body"]
+        .iter()
+        .any(|words| notes.contains(words));
+    (!known).then(|| {
         "its signature covers nothing of the body; look at `content`, and if the platform's page says so too, say in `notes` that the body is not signed".to_owned()
     })
 }

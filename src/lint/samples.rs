@@ -7,6 +7,7 @@ use super::{Subject, forged};
 use crate::contract::{Contracts, Verdict};
 use crate::delivery::RawDelivery;
 use crate::handshake::Handshakes;
+use crate::provider::definition::EventRule;
 use crate::provider::sample::{Sample, Signed};
 use crate::provider::settings::Given;
 use crate::provider::{Definition, Settings};
@@ -326,13 +327,43 @@ fn read(
 /// A rule that finds nothing in any sample is a wrong pointer, or wants a sample that has it.
 fn check_rules(subject: &mut Subject<'_>, seen: &Seen) {
     let event = &subject.definition.event;
+    let base = subject
+        .catalogue
+        .base(subject.name)
+        .and_then(|base| subject.catalogue.definition(&base).ok());
+    // What a base finds was seen there; a platform that has less of it cannot take a rule back.
+    let inherits = |rule: fn(&EventRule) -> String| base.as_ref().is_some_and(|base| rule(&base.event) == rule(event));
     let rules = [
-        ("id", !event.id.is_empty(), seen.id),
-        ("version", !event.version.is_empty(), seen.version),
-        ("time", event.time.is_some(), seen.time),
-        ("subject", !event.subject.is_empty(), seen.subject),
-        ("key", !event.key.is_empty(), seen.key),
-        ("contract", !event.contract.is_empty(), seen.contract),
+        (
+            "id",
+            !event.id.is_empty() && !inherits(|event| format!("{:?}", event.id)),
+            seen.id,
+        ),
+        (
+            "version",
+            !event.version.is_empty() && !inherits(|event| format!("{:?}", event.version)),
+            seen.version,
+        ),
+        (
+            "time",
+            event.time.is_some() && !inherits(|event| format!("{:?}", event.time)),
+            seen.time,
+        ),
+        (
+            "subject",
+            !event.subject.is_empty() && !inherits(|event| format!("{:?}", event.subject)),
+            seen.subject,
+        ),
+        (
+            "key",
+            !event.key.is_empty() && !inherits(|event| format!("{:?}", event.key)),
+            seen.key,
+        ),
+        (
+            "contract",
+            !event.contract.is_empty() && !inherits(|event| format!("{:?}", event.contract)),
+            seen.contract,
+        ),
     ];
     for (rule, _, _) in rules.into_iter().filter(|(_, said, seen)| *said && !seen) {
         subject.say(format!(
