@@ -119,7 +119,6 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
     started(&ingress, &admin);
 
     let certificate = server.certificate();
-    let mut watch = Watch::start(&running.loaded.watched).map_err(|error| ServeError::Start(error.to_string()))?;
     let (mut terminate, mut interrupt) = (
         stop_signal(SignalKind::terminate())?,
         stop_signal(SignalKind::interrupt())?,
