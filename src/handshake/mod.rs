@@ -173,6 +173,10 @@ impl Challenge {
         };
         let template = Template::compile(&rule.reply, settings, pointers, problems)?;
         let confirm = match &rule.confirm {
+            // Else anybody could have us call out.
+            Some(_) if rule.prove != Prove::Signature => {
+                return problems.none("only a signed challenge may name a URL to be fetched");
+            }
             Some(confirm) => {
                 let find = Finder::compile(&confirm.url, Allowed::default(), settings, pointers, problems)?;
                 Some((find, Hosts::new(&confirm.hosts, None)))

@@ -175,6 +175,10 @@ impl Plan {
         if matches!(self.method, Method::Hash(_)) && !self.content.uses(Word::Secret) {
             wrong.push("a plain hash proves nothing without the part `secret` in its content".into());
         }
+        // Elsewhere it would stand for nothing at all, and what was read as a keyed content would not be one.
+        if !matches!(self.method, Method::Hash(_)) && self.content.uses(Word::Secret) {
+            wrong.push("the part `secret` is for scheme `hash`; take it out, the scheme itself is keyed".into());
+        }
         if self.content.uses(Word::Timestamp) && self.time.is_none() {
             wrong.push("content has the part `timestamp`, but no timestamp is given".into());
         }

@@ -393,6 +393,10 @@ fn mistakes_of_a_handshake_are_said_with_its_name() {
     refused("method = 'GET'\nprove = 'token'", "`token` goes with");
     refused("method = 'G T'\nprove = 'nothing'", "no HTTP method");
     refused(
+        "method = 'GET'\nprove = 'nothing'\nconfirm = { url = { query = 'u' }, hosts = ['a.example.com'] }",
+        "only a signed challenge",
+    );
+    refused(
         "method = 'GET'\nprove = 'nothing'\nreply = { status = 99 }",
         "`99` is no status",
     );

@@ -70,6 +70,11 @@ fn mistakes_of_a_definition_are_said_with_their_place() {
         &["s"],
         &["part `secret`"],
     );
+    refused(
+        &hmac("algorithm = 'sha256'\ncontent = ['body', { part = 'secret', transform = 'sha256_hex' }]"),
+        &["s"],
+        &["part `secret` is for scheme `hash`"],
+    );
     refused("signature = []", &[], &["must be asked for by name"]);
     // Several at once.
     refused(

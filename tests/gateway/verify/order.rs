@@ -3,9 +3,9 @@
 use hooksluice::delivery::HeaderValue;
 use hooksluice::provider::Settings;
 use hooksluice::provider::settings::Value as Given;
-use hooksluice::verify::{Verifier, VerifyError};
+use hooksluice::verify::{Signed, Unsigned, Verifier, VerifyError};
 
-use super::{at, block_on, compile, definition, delivery, raw, secrets, signed, unsigned, verifier, verify};
+use super::{at, block_on, compile, definition, delivery, headers, raw, secrets, signed, unsigned, verifier, verify};
 use crate::support::sign::hmac_sha256;
 
 const NOW: i64 = 1_750_000_000;
@@ -333,4 +333,45 @@ fn the_proof_says_what_held_and_the_coverage_what_it_is_worth() {
         ["x-id", "x-time", "x-sig"],
         "a credential is never published"
     );
+}
+
+/// Names and values run together in what is signed: bytes that are no form must not be read as an empty or another one.
+#[test]
+fn a_form_is_signed_as_a_form_or_not_at_all() {
+    let definition = definition(
+        "[[signature]]\nscheme = 'hmac'\nalgorithm = 'sha1'\nencoding = 'base64'\nfrom = { header = 'X-Signature' }\n\
+         content = ['url', 'sorted_form']",
+    );
+    let sent = |kind: &str, body: &'static str| Unsigned {
+        headers: headers(&[("content-type", kind)]),
+        ..unsigned(at(NOW), body)
+    };
+    let form = "application/x-www-form-urlencoded; charset=UTF-8";
+    let verifier = verifier(&definition, &["s"]);
+    let judge =
+        |signed: &Signed| verify(&verifier, &raw(signed.clone()), at(NOW)).map(|proof| proof.scheme.to_string());
+
+    let empty = signed(&definition, "s", sent(form, ""));
+    assert_eq!(judge(&empty).unwrap(), "hmac-sha1");
+    for kind in ["application/json", "text/plain"] {
+        let mut smuggled = empty.clone();
+        smuggled.body = "{\"paid\":true}".into();
+        smuggled.headers = smuggled
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "content-type")
+            .chain(headers(&[("content-type", kind)]).iter())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        assert!(matches!(judge(&smuggled), Err(VerifyError::Malformed(_))), "{kind}");
+    }
+
+    let mut full = signed(&definition, "s", sent(form, "b=2&a=1&b=1&b=2"));
+    full.body = "a=%31&b=1&b=2".into();
+    assert!(
+        judge(&full).is_ok(),
+        "any order, each pair once, as the platform's kits sign it"
+    );
+    full.body = "a=1&b=1&b=3".into();
+    assert_eq!(judge(&full), Err(VerifyError::Mismatch));
 }
