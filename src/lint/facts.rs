@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 
 use super::Subject;
-use crate::provider::definition::Scheme;
+use crate::provider::definition::{Claim, Part, Scheme};
 use crate::units::{ByteSize, HumanDuration};
 
 pub(super) fn check(subject: &mut Subject<'_>, today: Date) {
@@ -69,6 +69,7 @@ pub(super) fn check(subject: &mut Subject<'_>, today: Date) {
     }
     check_units(subject);
     check_hints(subject);
+    check_bound(subject);
 }
 
 fn check_units(subject: &mut Subject<'_>) {
@@ -81,6 +82,25 @@ fn check_units(subject: &mut Subject<'_>) {
     }
     if answer.status.is_some_and(|status| !(200..300).contains(&status)) {
         subject.say("answer.status: not a success; a delivery that was taken is answered 2xx");
+    }
+}
+
+/// A key that is the same for all customers proves the platform, and not whose delivery it is.
+fn check_bound(subject: &mut Subject<'_>) {
+    let definition = subject.definition.clone();
+    if !definition.bind.is_empty() || definition.notes.to_lowercase().contains("nothing binds") {
+        return;
+    }
+    for (index, rule) in definition.signature.iter().enumerate() {
+        let keys = &rule.keys;
+        let shared = !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some();
+        let claimed = rule.claims.values().any(|claim| matches!(claim, Claim::Setting { .. }));
+        let signed = rule.content.iter().any(|part| matches!(part, Part::Found(find) if find.setting.is_some()));
+        if shared && !claimed && !signed {
+            subject.say(format!(
+                "signature[{index}]: its key is the platform's, the same for every customer; say what makes a delivery ours with `[[bind]]`, a claim or a part of `content` that is a setting, or in `notes` that nothing binds it"
+            ));
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! A sample as the source of its platform would receive it: compiled for its secret and settings, and the request around it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use tokio::runtime::Runtime;
 
 use crate::clock::Timestamp;
 use crate::delivery::{HeaderName, HeaderValue, Headers, Method, RawDelivery};
@@ -33,6 +34,11 @@ impl Source {
         let provider = catalogue
             .provider(name, &signed.settings)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        Self::of(provider, signed)
+    }
+
+    /// For the secret, and with the fetched keys, of a recorded delivery.
+    pub fn of(provider: Provider, signed: &Signed) -> Result<Self, Vec<String>> {
         let secrets: Vec<_> = signed.secret.iter().map(|text| secret(text)).collect();
         let keyring = Arc::new(Keyring::default());
         let verifier = Verifier::compile(&provider.definition, &secrets, &provider.settings, &keyring, None)?;
@@ -55,9 +61,8 @@ impl Source {
     ) -> Option<Result<VerifiedDelivery<'d>, VerifyError>> {
         // Served again as of now: keys that grew old would be refreshed from the net. Errors were said at the first time.
         let _ = self.serve_keys(now);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
         // Asked once, and never driven: what is not there at once is not waited for, so nothing is fetched.
-        let _inside = runtime.enter();
+        let _inside = idle().as_ref()?.enter();
         self.verifier.verify(raw, now).now_or_never()
     }
 
@@ -72,6 +77,12 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// A runtime that never runs: who looks up keys may start a fetch, and this one stays where it is.
+fn idle() -> &'static Option<Runtime> {
+    static IDLE: OnceLock<Option<Runtime>> = OnceLock::new();
+    IDLE.get_or_init(|| tokio::runtime::Builder::new_current_thread().build().ok())
 }
 
 fn secret(text: &str) -> NamedSecret {

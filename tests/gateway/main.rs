@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod consumers;
 mod contract;
+mod deputies;
 mod duplicates;
 mod event;
 mod flagships;
