@@ -14,6 +14,7 @@ mod http;
 mod journal;
 mod kafka;
 mod keys;
+mod lint;
 mod metrics;
 mod oracles;
 mod providers;

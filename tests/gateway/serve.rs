@@ -57,7 +57,7 @@ fn a_broken_configuration_is_refused_whole_and_the_former_one_stays() {
     let good = fs::read_to_string(gateway.config()).expect("the configuration");
     fs::write(gateway.config(), good.replace("one:", "two:").replace("github", "githob")).expect("written");
     gateway.wait_for("it is refused", |g| g.metric("hooksluice_config_last_reload_successful", &[]) == 0.0);
-    assert!(gateway.log().contains("did you mean `github`"), "{}", gateway.log());
+    gateway.wait_for("the log says why", |g| g.log().contains("did you mean `github`"));
     assert_eq!(deliver(&gateway, "/in/one", "s3cret", "d-1").status, 200);
     assert_eq!(deliver(&gateway, "/in/two", "s3cret", "d-1").status, 404);
 
@@ -82,7 +82,7 @@ fn what_only_a_new_process_can_take_is_refused_with_that_remedy() {
     let text = fs::read_to_string(gateway.config()).expect("the configuration");
     fs::write(gateway.config(), format!("{text}duplicates: {{ window: 1h }}\n")).expect("written");
     gateway.wait_for("it is refused", |g| g.metric("hooksluice_config_last_reload_successful", &[]) == 0.0);
-    assert!(gateway.log().contains("duplicates") && gateway.log().contains("restart"), "{}", gateway.log());
+    gateway.wait_for("the log says so", |g| g.log().contains("duplicates") && g.log().contains("restart"));
 }
 
 #[test]
@@ -157,6 +157,6 @@ fn a_second_gateway_on_the_same_journal_refuses_to_start() {
     let (code, said) = Setup::new("sources:\n  one: { provider: github, secrets: [{ value: s3cret }] }\n")
         .directory(gateway.directory.clone())
         .refuse();
-    assert_eq!(code, 2, "{said}");
+    assert_eq!(code, 1, "{said}");
     assert!(said.contains("hooksluice.db"), "{said}");
 }
