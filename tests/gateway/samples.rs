@@ -280,8 +280,9 @@ fn a_recorded_delivery_grows_stale_where_its_time_is_signed_and_bounded() {
             assert!(source.verify(&raw, later).is_ok(), "{}: no age is stated", sample.place);
         }
     }
-    let expected = ["aws-sns", "gitlab", "slack", "standard-webhooks", "stripe", "zoom"];
-    assert_eq!(bounded, expected.map(str::to_owned).into());
+    for provider in ["aws-sns", "gitlab", "slack", "standard-webhooks", "stripe", "zoom"] {
+        assert!(bounded.contains(provider), "{provider} states a tolerance");
+    }
 }
 
 #[test]
