@@ -6,6 +6,7 @@ mod check;
 mod deliver;
 mod files;
 mod health;
+mod lint;
 mod output;
 mod providers;
 mod quickstart;

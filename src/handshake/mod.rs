@@ -21,6 +21,9 @@ use crate::verify::problems::Problems;
 use reply::{Keys, Template};
 pub use reply::{LONGEST_ECHO, Reply};
 
+/// A challenge is small. A larger body is an event, and is not parsed once more to find that out.
+const LARGEST_CHALLENGE: usize = 16 * 1024;
+
 /// The handshakes of one source, compiled.
 #[derive(Debug)]
 pub struct Handshakes {
@@ -109,6 +112,9 @@ impl Handshakes {
         key: Option<&str>,
         takes: impl Fn(&Proof) -> bool,
     ) -> Option<Result<Reply, HandshakeError>> {
+        if raw.body.len() > LARGEST_CHALLENGE {
+            return None;
+        }
         let view = View::new(raw, &self.pointers);
         let asked = self
             .all

@@ -226,6 +226,8 @@ pub enum TimeFormat {
     Unix,
     UnixMs,
     Rfc3339,
+    /// A date and a time without an offset, `T` or a space between them, where the platform means UTC.
+    IsoUtc,
     HttpDate,
 }
 

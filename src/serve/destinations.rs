@@ -15,7 +15,7 @@ use crate::destination::journal::{Journal, JournalError, State};
 use crate::destination::kafka::Kafka;
 #[cfg(feature = "rabbitmq")]
 use crate::destination::rabbitmq::RabbitMq;
-use crate::destination::spool::{Outlet, Spool, Stats, Tuning};
+use crate::destination::spool::{Outlet, Spool, Tuning};
 use crate::destination::{Destination, Feed, Finding};
 use crate::pipeline::{Target, Way};
 use crate::telemetry::Metrics;
@@ -203,8 +203,7 @@ impl Destinations {
             outlets: self
                 .brokers
                 .values()
-                .flat_map(|broker| [&broker.target.main.outlet, &broker.target.quarantine.outlet])
-                .cloned()
+                .map(|broker| (broker.target.main.outlet.clone(), broker.target.quarantine.outlet.clone()))
                 .collect(),
         }
     }
@@ -283,7 +282,8 @@ fn fingerprint(settings: &Settings) -> [u8; 32] {
 #[derive(Clone, Debug, Default)]
 pub struct DestinationState {
     journal: Option<(Arc<Journal>, Arc<Spool>)>,
-    outlets: Vec<Outlet>,
+    /// Main and quarantine of each broker.
+    outlets: Vec<(Outlet, Outlet)>,
 }
 
 impl DestinationState {
@@ -298,40 +298,33 @@ impl DestinationState {
             },
             None => "the journal is off".to_owned(),
         };
-        if self.stats().iter().any(|stats| stats.up) {
+        let up = |main: &Outlet| main.stats().is_some_and(|stats| stats.up);
+        if self.outlets.iter().any(|(main, _)| up(main)) {
             return Ok(());
         }
         Err(format!("nothing can be made durable: {journal}, and no broker is up"))
     }
 
     pub fn refresh(&self, metrics: &Metrics) {
+        let outlets = self.outlets.iter().flat_map(|(main, quarantine)| [main, quarantine]);
+        for stats in outlets.filter_map(Outlet::stats) {
+            metrics.destination_up.with_label_values(&[&*stats.destination]).set(stats.up.into());
+        }
+        let Some((journal, spool)) = &self.journal else { return };
+        let up = journal.status().state == State::Ready;
+        for name in ["journal", "journal.quarantine"] {
+            metrics.destination_up.with_label_values(&[name]).set(up.into());
+        }
+        // The spool knows all that waits, also for destinations that are no longer configured.
         let (mut events, mut bytes, mut oldest) = (0, 0, None);
-        for stats in self.stats() {
-            metrics
-                .destination_up
-                .with_label_values(&[&*stats.destination])
-                .set(stats.up.into());
+        for stats in spool.stats() {
             events += stats.events;
             bytes += stats.bytes;
             oldest = [oldest, stats.oldest].into_iter().flatten().min();
-        }
-        if let Some((journal, _)) = &self.journal {
-            let up = journal.status().state == State::Ready;
-            for name in ["journal", "journal.quarantine"] {
-                metrics.destination_up.with_label_values(&[name]).set(up.into());
-            }
         }
         metrics.spool_events.set(events.try_into().unwrap_or(i64::MAX));
         metrics.spool_bytes.set(bytes.try_into().unwrap_or(i64::MAX));
         let age = oldest.map_or(0.0, |oldest| crate::clock::now().duration_since(oldest).as_secs_f64());
         metrics.spool_oldest.set(age.max(0.0));
-    }
-
-    /// With a journal its spool knows all, also what waits for destinations that are no longer configured.
-    fn stats(&self) -> Vec<Stats> {
-        match &self.journal {
-            Some((_, spool)) => spool.stats(),
-            None => self.outlets.iter().filter_map(Outlet::stats).collect(),
-        }
     }
 }

@@ -79,6 +79,8 @@ pub async fn probe(loaded: &Loaded) -> Vec<Finding> {
 /// Serves until SIGTERM or SIGINT. `path` is read again at SIGHUP and when something that it names changes. `started`
 /// hears the URLs of both listeners.
 pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&str, &str)) -> Result<(), ServeError> {
+    // First of all: a file that changes while the rest starts is a change.
+    let mut watch = Watch::start(&loaded.watched).map_err(|error| ServeError::Start(error.to_string()))?;
     let metrics = Metrics::new();
     metrics
         .build_info
@@ -119,7 +121,6 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
     started(&ingress, &admin);
 
     let certificate = server.certificate();
-    let mut watch = Watch::start(&running.loaded.watched).map_err(|error| ServeError::Start(error.to_string()))?;
     let (mut terminate, mut interrupt) = (
         stop_signal(SignalKind::terminate())?,
         stop_signal(SignalKind::interrupt())?,
@@ -145,10 +146,10 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
                         tracing::info!(?why, "configuration taken");
                     }
                     Err(problems) => {
-                        metrics.reload_successful.set(0);
                         for problem in problems {
                             tracing::error!(%problem, "reload refused; the former configuration stays");
                         }
+                        metrics.reload_successful.set(0);
                     }
                 }
                 if let Err(error) = watch.follow(&running.loaded.watched) {

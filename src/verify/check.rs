@@ -38,7 +38,7 @@ enum Keys {
     Public(Algorithm, Vec<(Arc<str>, PublicKey)>),
     Certificate(Algorithm, Finder, Hosts),
     TokenSecrets(Vec<Key>),
-    TokenKeys(Vec<(Arc<str>, PublicKey)>),
+    TokenPublic(Vec<(Arc<str>, PublicKey)>),
     TokenKeySet(Target),
     Nothing,
 }
@@ -88,14 +88,14 @@ impl Alternative {
             }
             (Method::Jwt(rules), source) => match rules.public_algorithms().as_slice() {
                 [] => Keys::TokenSecrets(secrets.to_vec()),
-                algorithms => Keys::TokenKeys(public_keys(source, secrets, algorithms, problems)?),
+                algorithms => Keys::TokenPublic(public_keys(source, secrets, algorithms, problems)?),
             },
         };
         let some = match &keys {
             Keys::Hmac(keys) => !keys.is_empty(),
             Keys::Hash(_, keys) | Keys::TokenSecrets(keys) => !keys.is_empty(),
             Keys::Token(tags) => !tags.is_empty(),
-            Keys::Public(_, keys) | Keys::TokenKeys(keys) => !keys.is_empty(),
+            Keys::Public(_, keys) | Keys::TokenPublic(keys) => !keys.is_empty(),
             Keys::Certificate(..) | Keys::TokenKeySet(_) | Keys::Nothing => true,
         };
         some.then_some(Self { plan, keys })
@@ -255,7 +255,7 @@ impl Alternative {
                 let file = target.as_str().rsplit('/').next().unwrap_or_default();
                 Ok(Held::by(&file.into()))
             }
-            Keys::TokenSecrets(_) | Keys::TokenKeys(_) | Keys::TokenKeySet(_) => {
+            Keys::TokenSecrets(_) | Keys::TokenPublic(_) | Keys::TokenKeySet(_) => {
                 self.hold_token(signatures, now, keyring).await
             }
             Keys::Nothing => Ok(Held::default()),
@@ -274,7 +274,7 @@ impl Alternative {
                 let at = matching(&expected, &[Tag::from_slice(&token.signature)]);
                 at.map(|at| keys[at].name.clone())
             }
-            (Keys::TokenKeys(keys), Alg::Public(algorithm)) => {
+            (Keys::TokenPublic(keys), Alg::Public(algorithm)) => {
                 let holds = |key: &PublicKey| key.verify(algorithm, token.signed, &token.signature);
                 keys.iter().find(|(_, key)| holds(key)).map(|(name, _)| name.clone())
             }

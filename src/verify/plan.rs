@@ -216,12 +216,10 @@ impl Plan {
 
     fn signs_itself(&self, finder: &Finder) -> bool {
         let content = &self.content;
-        let body = || content.uses(Word::Body);
         match finder.place() {
             Place::Header(name) => content.headers().any(|covered| covered == name),
             Place::Query(_) => content.uses(Word::Url) || content.uses(Word::Query) || content.finds(finder),
-            Place::Form(_) => body() || content.uses(Word::SortedForm) || content.finds(finder),
-            Place::Json(..) => body() || content.finds(finder),
+            Place::Form(_) | Place::Json(..) => content.proves_body() || content.finds(finder),
             Place::Field(_) => content.finds(finder),
             Place::Claim(_) => matches!(self.method, Method::Jwt(_)),
             Place::Part(_) | Place::Fixed(_) => true,
@@ -247,7 +245,7 @@ impl Plan {
 
     fn covered(&self, definition: &Definition) -> Coverage {
         // Matching digests stand for the body.
-        let body = self.content.uses(Word::Body) || self.content.uses(Word::SortedForm) || !self.digests.is_empty();
+        let body = self.content.proves_body() || !self.digests.is_empty();
         let url = self.content.uses(Word::Url);
         let mut coverage = Coverage {
             body,

@@ -1,162 +1,26 @@
 //! Fetched keys: cached, refreshed behind the requests' back, from allowed hosts and public addresses only. The platform
 //! is a TLS server of the tests' own on loopback.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::Arc;
 
-use actix_web::http::StatusCode;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use hooksluice::clock::Timestamp;
 use hooksluice::keys::{FetchError, Hosts, KeySet, Keyring, Settings, Target, TargetError};
 use hooksluice::provider::Settings as Given;
 use hooksluice::verify::{Verifier, VerifyError, sign};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::support::eventually;
 use crate::verify::key_pairs::{Pair, RSA, base64url, ed25519};
 use crate::verify::{at, definition, raw, secrets, unsigned};
 
+mod platform;
+
+use platform::{AUTHORITY, Platform};
+
 const START: i64 = 1_750_000_000;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
-
-/// An authority of the tests' own, and `localhost`'s certificate from it.
-struct Authority {
-    folder: tempfile::TempDir,
-}
-
-static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().expect("a folder");
-    let script = "set -e
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3 -subj '/CN=authority of the tests' -keyout ca.key -out ca.pem
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout server.key -out server.csr
-        printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > names
-        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3 -extfile names -out server.pem";
-    let made = Command::new("sh").args(["-c", script]).current_dir(&folder).output().expect("sh runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    Authority { folder }
-});
-
-impl Authority {
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn server(&self) -> ServerConfig {
-        let chain = vec![CertificateDer::from_pem_file(self.file("server.pem")).expect("a certificate")];
-        let key = PrivateKeyDer::from_pem_file(self.file("server.key")).expect("a key");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        config.expect("versions").with_no_client_auth().with_single_cert(chain, key).expect("a server")
-    }
-}
-
-/// What one path serves.
-#[derive(Clone)]
-struct Page {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: String,
-    asked: Arc<AtomicUsize>,
-    /// Permits to answer; `None`: at once.
-    gate: Option<Arc<Semaphore>>,
-    /// Told of every request before it is answered.
-    arrived: Arc<Notify>,
-}
-
-impl Page {
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
-}
-
-#[derive(Clone, Default)]
-struct Pages(Arc<Mutex<HashMap<String, Page>>>);
-
-struct Platform {
-    port: u16,
-    pages: Pages,
-    handle: actix_web::dev::ServerHandle,
-}
-
-async fn answer(request: HttpRequest, pages: web::Data<Pages>) -> HttpResponse {
-    let page = pages.0.lock().unwrap().get(request.path()).cloned();
-    let Some(page) = page else {
-        return HttpResponse::NotFound().finish();
-    };
-    page.asked.fetch_add(1, Ordering::SeqCst);
-    page.arrived.notify_one();
-    if let Some(gate) = &page.gate {
-        gate.acquire().await.expect("open").forget();
-    }
-    let page = pages.0.lock().unwrap()[request.path()].clone();
-    let mut response = HttpResponse::build(StatusCode::from_u16(page.status).expect("a status"));
-    for (name, value) in page.headers {
-        response.insert_header((name, value));
-    }
-    response.body(page.body)
-}
-
-impl Platform {
-    fn start() -> Self {
-        let pages = Pages::default();
-        let data = web::Data::new(pages.clone());
-        let server = HttpServer::new(move || App::new().app_data(data.clone()).default_service(web::to(answer)))
-            .workers(1)
-            .disable_signals()
-            .bind_rustls_0_23("127.0.0.1:0", AUTHORITY.server())
-            .expect("a port");
-        let port = server.addrs()[0].port();
-        let server = server.run();
-        let handle = server.handle();
-        tokio::spawn(server);
-        Self { port, pages, handle }
-    }
-
-    fn page(&self, path: &str, body: impl Into<String>) -> Page {
-        self.set(path, 200, vec![], body, None)
-    }
-
-    fn set(
-        &self,
-        path: &str,
-        status: u16,
-        headers: Vec<(&'static str, String)>,
-        body: impl Into<String>,
-        gate: Option<Arc<Semaphore>>,
-    ) -> Page {
-        let mut pages = self.pages.0.lock().unwrap();
-        let known = pages.get(path);
-        let page = Page {
-            status,
-            headers,
-            body: body.into(),
-            asked: known.map(|page| page.asked.clone()).unwrap_or_default(),
-            gate,
-            arrived: known.map(|page| page.arrived.clone()).unwrap_or_default(),
-        };
-        pages.insert(path.to_owned(), page.clone());
-        page
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("https://localhost:{}{path}", self.port)
-    }
-
-    fn target(&self, path: &str) -> Target {
-        Hosts::new(&[format!("localhost:{}", self.port)], None).check(&self.url(path)).expect("allowed")
-    }
-
-    async fn stop(self) {
-        self.handle.stop(false).await;
-    }
-}
 
 /// Trusts the tests' authority and may connect to loopback.
 fn settings() -> Settings {
@@ -180,7 +44,10 @@ fn set_of(keys: &[(&str, &Pair)]) -> String {
 }
 
 async fn has(keyring: &Keyring, target: &Target, kid: &str, now: i64) -> Result<bool, FetchError> {
-    keyring.key_set(target, Some(kid), at(now)).await.map(|set: Arc<KeySet>| set.has(Some(kid)))
+    keyring
+        .key_set(target, Some(kid), at(now))
+        .await
+        .map(|set: Arc<KeySet>| set.has(Some(kid)))
 }
 
 #[actix_web::test]
@@ -195,11 +62,17 @@ async fn a_key_set_is_fetched_once_and_kept() {
     // A certificate's place is its own.
     let page = platform.page("/cert.pem", RSA.certificate.clone());
     let now = Timestamp::now();
-    let certificate = keyring.certificate(&platform.target("/cert.pem"), now).await.expect("a certificate");
+    let certificate = keyring
+        .certificate(&platform.target("/cert.pem"), now)
+        .await
+        .expect("a certificate");
     assert!(certificate.valid_at(now) && !certificate.valid_at(at(0)));
     assert!(keyring.certificate(&platform.target("/cert.pem"), now).await.is_ok());
     assert_eq!(page.asked(), 1);
-    assert!(keyring.certificate(&target, at(START)).await.is_err(), "a key set is no certificate");
+    assert!(
+        keyring.certificate(&target, at(START)).await.is_err(),
+        "a key set is no certificate"
+    );
     platform.stop().await;
 }
 
@@ -243,7 +116,10 @@ async fn keys_are_refreshed_in_the_background_and_no_request_waits() {
     page.arrived.notified().await;
     assert_eq!(page.asked(), 2);
     gate.add_permits(1);
-    eventually("the new key is there", || async { has(&keyring, &target, "new", START + HOUR).await == Ok(true) }).await;
+    eventually("the new key is there", || async {
+        has(&keyring, &target, "new", START + HOUR).await == Ok(true)
+    })
+    .await;
     assert_eq!(has(&keyring, &target, "old", START + HOUR + 1).await, Ok(false));
     assert_eq!(page.asked(), 2);
     platform.stop().await;
@@ -251,7 +127,11 @@ async fn keys_are_refreshed_in_the_background_and_no_request_waits() {
 
 #[actix_web::test]
 async fn max_age_is_heard_within_bounds() {
-    for (said, kept, refreshed) in [("max-age=600", 599, 600), ("max-age=1", 299, 300), ("public, max-age=999999", 3599, 3600)] {
+    for (said, kept, refreshed) in [
+        ("max-age=600", 599, 600),
+        ("max-age=1", 299, 300),
+        ("public, max-age=999999", 3599, 3600),
+    ] {
         let platform = Platform::start();
         let headers = vec![("cache-control", said.to_owned())];
         let page = platform.set("/set", 200, headers, set_of(&[("a", &ed25519())]), None);
@@ -278,7 +158,9 @@ async fn an_outage_of_the_platform_is_not_ours_for_a_day() {
     assert_eq!(has(&keyring, &target, "a", START + 2 * HOUR).await, Ok(true));
     page.arrived.notified().await;
     assert_eq!(has(&keyring, &target, "a", START + 24 * HOUR - 1).await, Ok(true));
-    let error = has(&keyring, &target, "a", START + 24 * HOUR + MINUTE).await.expect_err("too old");
+    let error = has(&keyring, &target, "a", START + 24 * HOUR + MINUTE)
+        .await
+        .expect_err("too old");
     assert!(matches!(error, FetchError::Status { status: 500, .. }), "{error}");
     platform.stop().await;
 }
@@ -290,11 +172,17 @@ async fn an_unknown_key_id_asks_again_once_a_minute() {
     let (keyring, target) = (keyring(), platform.target("/set"));
     assert_eq!(has(&keyring, &target, "a", START).await, Ok(true));
     for n in 0..10 {
-        assert_eq!(has(&keyring, &target, &format!("made up {n}"), START + 1).await, Ok(false));
+        assert_eq!(
+            has(&keyring, &target, &format!("made up {n}"), START + 1).await,
+            Ok(false)
+        );
     }
     assert_eq!(page.asked(), 1, "the set is of this minute");
     for n in 0..10 {
-        assert_eq!(has(&keyring, &target, &format!("made up {n}"), START + MINUTE).await, Ok(false));
+        assert_eq!(
+            has(&keyring, &target, &format!("made up {n}"), START + MINUTE).await,
+            Ok(false)
+        );
     }
     assert_eq!(page.asked(), 2);
     platform.set("/set", 200, vec![], set_of(&[("b", &ed25519())]), None);
@@ -318,26 +206,51 @@ async fn a_key_set_that_cannot_be_had_is_our_fault_and_not_the_senders() {
     let keyring = keyring();
     let verifier = Verifier::compile(&definition, &[], &Given::default(), &keyring, None).expect("compiles");
     let token = |pair: &Pair, kid: &str| {
-        let signed = sign(&definition, &secrets(&[&pair.private]), &Given::default(), None, unsigned(at(START), "{}"));
+        let signed = sign(
+            &definition,
+            &secrets(&[&pair.private]),
+            &Given::default(),
+            None,
+            unsigned(at(START), "{}"),
+        );
         let mut raw = raw(signed.expect("signed"));
         // As the platform would: with the key's id in the header.
         let header = base64url(format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#).as_bytes());
         let claims = base64url(format!(r#"{{"exp":{}}}"#, START + HOUR).as_bytes());
         let key = hooksluice::keys::PrivateKey::from_pem(pair.private.as_bytes()).expect("a key");
         let content = format!("{header}.{claims}");
-        let signature = key.sign(hooksluice::keys::Algorithm::Ed25519, content.as_bytes()).expect("signs");
-        raw.headers = crate::verify::headers(&[("authorization", &format!("Bearer {content}.{}", base64url(&signature)))]);
+        let signature = key
+            .sign(hooksluice::keys::Algorithm::Ed25519, content.as_bytes())
+            .expect("signs");
+        raw.headers =
+            crate::verify::headers(&[("authorization", &format!("Bearer {content}.{}", base64url(&signature)))]);
         raw
     };
-    let reason = async |raw: hooksluice::delivery::RawDelivery, now| verifier.verify(&raw, at(now)).await.err().map(|e| e.reason());
+    let reason = async |raw: hooksluice::delivery::RawDelivery, now| {
+        verifier.verify(&raw, at(now)).await.err().map(|e| e.reason())
+    };
     assert_eq!(reason(token(&old, "old"), START).await, None);
-    assert_eq!(reason(token(&new, "new"), START + 1).await, Some("token"), "the set is of this minute, and lacks it");
+    assert_eq!(
+        reason(token(&new, "new"), START + 1).await,
+        Some("token"),
+        "the set is of this minute, and lacks it"
+    );
     assert_eq!(reason(token(&new, "old"), START + 1).await, Some("mismatch"));
 
     platform.set("/set", 503, vec![], "", None);
-    assert_eq!(reason(token(&new, "new"), START + MINUTE).await, Some("keys_unavailable"));
-    assert_eq!(reason(token(&new, "new"), START + MINUTE + 1).await, Some("keys_unavailable"));
-    assert_eq!(reason(token(&old, "old"), START + MINUTE + 1).await, None, "known keys go on");
+    assert_eq!(
+        reason(token(&new, "new"), START + MINUTE).await,
+        Some("keys_unavailable")
+    );
+    assert_eq!(
+        reason(token(&new, "new"), START + MINUTE + 1).await,
+        Some("keys_unavailable")
+    );
+    assert_eq!(
+        reason(token(&old, "old"), START + MINUTE + 1).await,
+        None,
+        "known keys go on"
+    );
     platform.set("/set", 200, vec![], set_of(&[("new", &new)]), None);
     assert_eq!(reason(token(&new, "new"), START + 2 * MINUTE).await, None);
     platform.stop().await;
@@ -353,7 +266,10 @@ async fn a_failed_url_rests_for_a_minute() {
     let page = platform.set("/set", 404, vec![], "", None);
     let (keyring, target) = (keyring(), platform.target("/set"));
     for _ in 0..5 {
-        assert!(matches!(has(&keyring, &target, "a", START).await, Err(FetchError::Status { status: 404, .. })));
+        assert!(matches!(
+            has(&keyring, &target, "a", START).await,
+            Err(FetchError::Status { status: 404, .. })
+        ));
     }
     assert_eq!(page.asked(), 1);
     platform.page("/set", set_of(&[("a", &ed25519())]));
@@ -370,9 +286,16 @@ async fn new_urls_are_bounded_and_push_out_no_good_ones() {
     assert_eq!(has(&keyring, &target, "a", START).await, Ok(true));
     let mut outcomes = Vec::new();
     for n in 0..300 {
-        outcomes.push(has(&keyring, &platform.target(&format!("/made-up-{n}")), "a", START).await.expect_err("nothing there"));
+        outcomes.push(
+            has(&keyring, &platform.target(&format!("/made-up-{n}")), "a", START)
+                .await
+                .expect_err("nothing there"),
+        );
     }
-    let asked = outcomes.iter().filter(|error| matches!(error, FetchError::Status { .. })).count();
+    let asked = outcomes
+        .iter()
+        .filter(|error| matches!(error, FetchError::Status { .. }))
+        .count();
     assert_eq!(asked, 59);
     assert!(outcomes[59..].iter().all(|error| *error == FetchError::TooMany));
     assert_eq!(has(&keyring, &target, "a", START + 1).await, Ok(true));
@@ -388,8 +311,13 @@ async fn redirects_are_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let path = format!("/{status}");
         platform.set(&path, status, redirect.clone(), "", None);
-        let error = has(&keyring(), &platform.target(&path), "a", START).await.expect_err("not followed");
-        assert!(matches!(error, FetchError::Status { status: said, .. } if said == status), "{error}");
+        let error = has(&keyring(), &platform.target(&path), "a", START)
+            .await
+            .expect_err("not followed");
+        assert!(
+            matches!(error, FetchError::Status { status: said, .. } if said == status),
+            "{error}"
+        );
     }
     assert!(keyring().confirm(&platform.target("/302")).await.is_err());
     assert!(keyring().confirm(&platform.target("/good")).await.is_ok());
@@ -406,7 +334,10 @@ async fn what_is_too_large_too_slow_or_no_key_is_refused() {
     platform.page("/large", padded(256 * 1024 + 1));
     platform.page("/page", "<html>");
     platform.page("/empty", r#"{"keys":[]}"#);
-    platform.page("/others", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"},{"kty":"RSA","use":"enc","n":"AQAB","e":"AQAB"}]}"#);
+    platform.page(
+        "/others",
+        r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"},{"kty":"RSA","use":"enc","n":"AQAB","e":"AQAB"}]}"#,
+    );
     platform.set("/slow", 200, vec![], set.clone(), Some(Arc::new(Semaphore::new(0))));
     let ask = async |path: &str| has(&keyring(), &platform.target(path), "a", START).await;
     assert_eq!(ask("/full").await, Ok(true));
@@ -416,7 +347,10 @@ async fn what_is_too_large_too_slow_or_no_key_is_refused() {
     }
     // Takes the deadline of five seconds, in which the server never answers.
     let error = ask("/slow").await.expect_err("too slow");
-    assert!(matches!(&error, FetchError::Unreachable { reason, .. } if reason.contains("no answer")), "{error}");
+    assert!(
+        matches!(&error, FetchError::Unreachable { reason, .. } if reason.contains("no answer")),
+        "{error}"
+    );
     platform.stop().await;
 }
 
@@ -424,27 +358,50 @@ async fn what_is_too_large_too_slow_or_no_key_is_refused() {
 async fn private_addresses_and_strangers_are_not_connected_to() {
     let platform = Platform::start();
     let page = platform.page("/set", set_of(&[("a", &ed25519())]));
-    let only_public = Keyring::new(Settings { allow_addresses: vec![], ..settings() }).expect("settings");
+    let only_public = Keyring::new(Settings {
+        allow_addresses: vec![],
+        ..settings()
+    })
+    .expect("settings");
     let by_name = platform.target("/set");
     let literal = format!("127.0.0.1:{}", platform.port);
-    let by_address = Hosts::new(&[literal.clone()], None).check(&format!("https://{literal}/set")).expect("allowed");
+    let by_address = Hosts::new(std::slice::from_ref(&literal), None)
+        .check(&format!("https://{literal}/set"))
+        .expect("allowed");
     for target in [&by_name, &by_address] {
         let error = has(&only_public, target, "a", START).await.expect_err("refused");
-        assert!(matches!(&error, FetchError::Unreachable { reason, .. } if reason.contains("public")), "{error}");
+        assert!(
+            matches!(&error, FetchError::Unreachable { reason, .. } if reason.contains("public")),
+            "{error}"
+        );
         assert!(only_public.confirm(target).await.is_err());
     }
     // Nor to somebody whom no trusted authority knows.
     let untrusting = Keyring::new(Settings { ca: None, ..settings() }).expect("settings");
-    assert!(matches!(has(&untrusting, &by_name, "a", START).await, Err(FetchError::Unreachable { .. })));
+    assert!(matches!(
+        has(&untrusting, &by_name, "a", START).await,
+        Err(FetchError::Unreachable { .. })
+    ));
     assert_eq!(page.asked(), 0);
-    assert_eq!(has(&keyring(), &by_address, "a", START).await, Ok(true), "what the settings allow is reached");
+    assert_eq!(
+        has(&keyring(), &by_address, "a", START).await,
+        Ok(true),
+        "what the settings allow is reached"
+    );
     platform.stop().await;
 }
 
 #[test]
 fn only_urls_of_the_platforms_hosts_are_targets() {
-    let hosts = Hosts::new(&["sns.*.amazonaws.com".into(), "keys.example.com:8443".into()], Some(".pem"));
-    for url in ["https://sns.eu-central-1.amazonaws.com/a.pem", "https://sns.us-east-1.amazonaws.com:443/a/b.pem", "https://keys.example.com:8443/x.pem"] {
+    let hosts = Hosts::new(
+        &["sns.*.amazonaws.com".into(), "keys.example.com:8443".into()],
+        Some(".pem"),
+    );
+    for url in [
+        "https://sns.eu-central-1.amazonaws.com/a.pem",
+        "https://sns.us-east-1.amazonaws.com:443/a/b.pem",
+        "https://keys.example.com:8443/x.pem",
+    ] {
         assert!(hosts.check(url).is_ok(), "{url}");
     }
     for url in [
@@ -473,14 +430,28 @@ fn only_urls_of_the_platforms_hosts_are_targets() {
     ] {
         assert!(hosts.check(url).is_err(), "{url}");
     }
-    assert_eq!(Hosts::default().check("https://example.com/"), Err(TargetError::Host("example.com".into())));
+    assert_eq!(
+        Hosts::default().check("https://example.com/"),
+        Err(TargetError::Host("example.com".into()))
+    );
 }
 
 #[test]
 fn settings_that_cannot_work_are_refused_when_they_are_read() {
     let refused = |settings: Settings| Keyring::new(settings).expect_err("refused");
-    let ca = |path: PathBuf| refused(Settings { ca: Some(path), ..Settings::default() });
+    let ca = |path: PathBuf| {
+        refused(Settings {
+            ca: Some(path),
+            ..Settings::default()
+        })
+    };
     assert!(ca(AUTHORITY.file("nothing.pem")).contains("nothing.pem"));
     assert!(ca(AUTHORITY.file("names")).contains("holds no certificate"));
-    assert!(refused(Settings { proxy: Some("no proxy".into()), ..Settings::default() }).contains("outbound.proxy"));
+    assert!(
+        refused(Settings {
+            proxy: Some("no proxy".into()),
+            ..Settings::default()
+        })
+        .contains("outbound.proxy")
+    );
 }

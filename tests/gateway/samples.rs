@@ -101,9 +101,12 @@ fn delivery(sample: &Sample, signed: &Signed, body: Vec<u8>) -> RawDelivery {
             (name, HeaderValue::from_str(value).expect("a header value"))
         });
     let url = signed.url.as_ref().or(sample.request.url.as_ref());
+    // Some sign the path, as it is in the URL that they called.
+    let path = url.and_then(|url| Some(&url[url.find("://")? + 3..])).and_then(|rest| Some(&rest[rest.find('/')?..]));
+    let path = path.and_then(|path| path.split('?').next()).unwrap_or("/in/test");
     RawDelivery {
         method: Method::POST,
-        path: "/in/test".into(),
+        path: path.to_owned(),
         query: signed.query.clone().unwrap_or_else(|| sample.request.query.clone()),
         url: url
             .cloned()

@@ -101,7 +101,10 @@ pub fn signed(definition: &Definition, secret: &str, request: Unsigned) -> Signe
 }
 
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(future)
 }
 
@@ -114,7 +117,9 @@ pub fn keyring(known: &[(&str, &str)], now: Timestamp) -> Arc<Keyring> {
     let keyring = Keyring::default();
     for (url, body) in known {
         let host = url.split('/').nth(2).expect("a host").to_owned();
-        let target = hooksluice::keys::Hosts::new(&[host], None).check(url).expect("an https URL");
+        let target = hooksluice::keys::Hosts::new(&[host], None)
+            .check(url)
+            .expect("an https URL");
         keyring.remember(&target, body.as_bytes(), now).expect("usable keys");
     }
     Arc::new(keyring)

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hooksluice::clock::{Timestamp, now};
 use hooksluice::delivery::Method;
 use hooksluice::provider::Catalogue;
-use hooksluice::provider::definition::{Definition, HashName, Scheme, SecretEncoding, SecretForm};
+use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, SecretEncoding, SecretForm};
 use hooksluice::provider::sample::Sample;
 use hooksluice::verify::{Unsigned, Verifier, sign};
 
@@ -17,7 +17,7 @@ use super::{headers, keyring, raw, secrets, verify};
 
 /// What one signature is made and checked with.
 struct Keys {
-    signs: String,
+    signs: Option<String>,
     /// `None`: the source has no secret of its own.
     verifies: Option<String>,
     /// What the platform's URLs serve.
@@ -47,6 +47,18 @@ fn shared(form: &SecretForm, scheme: Scheme) -> String {
     format!("{}{text}", form.prefix.as_deref().unwrap_or_default())
 }
 
+/// The URL of a certificate that a sample names.
+fn named_url(find: &Find, sample: &Sample) -> Option<String> {
+    if let Some(header) = &find.header {
+        let mut headers = sample.request.headers.iter();
+        return headers
+            .find(|(name, _)| name.eq_ignore_ascii_case(header))
+            .map(|(_, url)| url.clone());
+    }
+    let body: serde_json::Value = serde_json::from_slice(&sample.body).ok()?;
+    Some(body.pointer(find.json.as_deref()?)?.as_str()?.to_owned())
+}
+
 /// Keys for a signature; keys that the platform pins for everybody are replaced by ours.
 fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
     let own = definition.secret.clone();
@@ -57,9 +69,20 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
         Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
         _ => false,
     };
+    if rule.scheme == Scheme::None {
+        return Keys {
+            signs: None,
+            verifies: None,
+            served: Vec::new(),
+        };
+    }
     if !is_public {
         let secret = shared(&form, rule.scheme);
-        return Keys { signs: secret.clone(), verifies: Some(secret), served: Vec::new() };
+        return Keys {
+            signs: Some(secret.clone()),
+            verifies: Some(secret),
+            served: Vec::new(),
+        };
     }
     let pair = match rule.scheme {
         Scheme::Ed25519 => ed25519(),
@@ -72,16 +95,17 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             if let Some(url) = &rule.keys.jwks {
                 served.push((url.clone(), RSA.key_set.clone()));
             } else if let Some(find) = &rule.keys.certificate {
-                let body: serde_json::Value = serde_json::from_slice(&sample.body).expect("JSON");
-                let pointer = find.json.as_deref().expect("named in the body");
-                let url = body.pointer(pointer).and_then(|url| url.as_str()).expect("a URL");
-                served.push((url.to_owned(), RSA.certificate.clone()));
+                served.push((named_url(find, sample).expect("a URL"), RSA.certificate.clone()));
             } else if rule.keys.pinned.is_empty() {
                 verifies = Some(pem);
             } else {
                 rule.keys.pinned = vec![pem];
             }
-            return Keys { signs: RSA.private.clone(), verifies, served };
+            return Keys {
+                signs: Some(RSA.private.clone()),
+                verifies,
+                served,
+            };
         }
     };
     let verifies = if rule.keys.pinned.is_empty() {
@@ -90,15 +114,34 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
         rule.keys.pinned = vec![pair.public_pem()];
         None
     };
-    Keys { signs: pair.private, verifies, served: Vec::new() }
+    Keys {
+        signs: Some(pair.private),
+        verifies,
+        served: Vec::new(),
+    }
 }
 
 fn request(sample: &Sample, at: Timestamp) -> Unsigned {
-    let pairs: Vec<_> = sample.request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let pairs: Vec<_> = sample
+        .request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let url = sample.request.url.clone().unwrap_or_else(|| super::URL.to_owned());
-    let query = if sample.request.query.is_empty() { String::new() } else { format!("?{}", sample.request.query) };
+    let query = if sample.request.query.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", sample.request.query)
+    };
     Unsigned {
-        method: sample.request.method.as_deref().unwrap_or("POST").parse().unwrap_or(Method::POST),
+        method: sample
+            .request
+            .method
+            .as_deref()
+            .unwrap_or("POST")
+            .parse()
+            .unwrap_or(Method::POST),
         url: format!("{url}{query}"),
         headers: headers(&pairs),
         body: sample.body.clone().into(),
@@ -108,7 +151,11 @@ fn request(sample: &Sample, at: Timestamp) -> Unsigned {
 
 /// Signs and verifies one sample by one signature. `Err`: it is not for this sample, says `sign`.
 fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
-    let given = sample.signed.as_ref().map(|signed| signed.settings.clone()).unwrap_or_default();
+    let given = sample
+        .signed
+        .as_ref()
+        .map(|signed| signed.settings.clone())
+        .unwrap_or_default();
     let Ok(provided) = Catalogue::built_in().provider(provider, &given) else {
         return Err("needs settings".into());
     };
@@ -117,13 +164,16 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
     let pinned = definition.signature[index].name.clone();
     let at = now();
 
-    let given = secrets(&[&keys.signs]);
+    let given = secrets(keys.signs.as_deref().as_slice());
     let signed = sign(&definition, &given, &settings, pinned.as_deref(), request(sample, at));
     let signed = signed.map_err(|problems| problems.join("; "))?;
 
-    let served: Vec<_> = keys.served.iter().map(|(url, body)| (url.as_str(), body.as_str())).collect();
-    let given = secrets(&keys.verifies.as_deref().map_or(vec!["another secret"], |secret| vec![secret])[..]);
-    let given = if keys.verifies.is_some() { given } else { Vec::new() };
+    let served: Vec<_> = keys
+        .served
+        .iter()
+        .map(|(url, body)| (url.as_str(), body.as_str()))
+        .collect();
+    let given = secrets(keys.verifies.as_deref().as_slice());
     let verifier = Verifier::compile(&definition, &given, &settings, &keyring(&served, at), pinned.as_deref());
     let verifier = verifier.unwrap_or_else(|problems| panic!("{provider}: {problems:#?}"));
     let place = format!("{} by signature {index}", sample.place);
@@ -148,8 +198,14 @@ fn every_signature_of_every_provider_can_be_made_and_checked() {
     let mut without = BTreeSet::new();
     for provider in catalogue.names() {
         let definition = catalogue.definition(&provider).expect("a definition");
-        let samples: Vec<Sample> = catalogue.sample_names(&provider).iter()
-            .map(|name| catalogue.sample(&provider, name).unwrap_or_else(|error| panic!("{error}")))
+        let samples: Vec<Sample> = catalogue
+            .sample_names(&provider)
+            .iter()
+            .map(|name| {
+                catalogue
+                    .sample(&provider, name)
+                    .unwrap_or_else(|error| panic!("{error}"))
+            })
             .collect();
         for (index, rule) in definition.signature.iter().enumerate() {
             let outcomes: Vec<_> = samples.iter().map(|sample| round(&provider, sample, index)).collect();

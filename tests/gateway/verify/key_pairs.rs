@@ -24,7 +24,11 @@ impl Pair {
 
 pub fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
+    let lines: Vec<&str> = text
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).expect("ASCII"))
+        .collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -71,7 +75,17 @@ pub static RSA: LazyLock<Rsa> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder");
     let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3", "-subj", "/CN=tests of hooksluice"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "3",
+            "-subj",
+            "/CN=tests of hooksluice",
+        ])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")

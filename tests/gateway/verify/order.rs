@@ -10,8 +10,7 @@ use crate::support::sign::hmac_sha256;
 
 const NOW: i64 = 1_750_000_000;
 
-const BODY_SIGNED: &str =
-    "[[signature]]\nname = 'signed'\nscheme = 'hmac'\nalgorithm = 'sha256'\nfrom = { header = 'X-Sig' }\ncontent = ['body']\n";
+const BODY_SIGNED: &str = "[[signature]]\nname = 'signed'\nscheme = 'hmac'\nalgorithm = 'sha256'\nfrom = { header = 'X-Sig' }\ncontent = ['body']\n";
 
 fn both() -> hooksluice::provider::Definition {
     definition(&format!(
@@ -31,12 +30,26 @@ fn the_strongest_that_is_shown_must_hold() {
     let check = |pairs: &[(&str, &str)]| verify(&verifier, &delivery(super::URL, pairs, "{}"), at(NOW));
     assert_eq!(&*check(&[("X-Sig", &good)]).expect("holds").scheme, "hmac-sha256");
     assert_eq!(&*check(&[("X-Token", "password")]).expect("holds").scheme, "token");
-    assert_eq!(check(&[("X-Sig", &good), ("X-Token", "password")]).expect("holds").alternative, 0);
+    assert_eq!(
+        check(&[("X-Sig", &good), ("X-Token", "password")])
+            .expect("holds")
+            .alternative,
+        0
+    );
     // The token is right and does not help.
     let bad = hmac("another", "{}");
-    assert_eq!(check(&[("X-Sig", &bad), ("X-Token", "password")]).unwrap_err(), VerifyError::Mismatch);
-    assert_eq!(check(&[("X-Sig", ""), ("X-Token", "password")]).unwrap_err(), VerifyError::Mismatch);
-    assert_eq!(check(&[("X-Sig", "zz"), ("X-Token", "password")]).unwrap_err().reason(), "malformed");
+    assert_eq!(
+        check(&[("X-Sig", &bad), ("X-Token", "password")]).unwrap_err(),
+        VerifyError::Mismatch
+    );
+    assert_eq!(
+        check(&[("X-Sig", ""), ("X-Token", "password")]).unwrap_err(),
+        VerifyError::Mismatch
+    );
+    assert_eq!(
+        check(&[("X-Sig", "zz"), ("X-Token", "password")]).unwrap_err().reason(),
+        "malformed"
+    );
     // Nor does another's secret in another's place.
     assert!(check(&[("X-Token", "sig_key")]).is_err());
     assert!(check(&[("X-Sig", &hmac("password", "{}"))]).is_err());
@@ -74,9 +87,20 @@ fn nothing_proved_must_be_asked_for_by_name() {
     let open = "[[signature]]\nname = 'open'\nscheme = 'none'\n";
     let definition = definition(&format!("{BODY_SIGNED}{open}"));
     let verifier = verifier(&definition, &["secret"]);
-    assert_eq!(verify(&verifier, &delivery(super::URL, &[], "{}"), at(NOW)).unwrap_err().reason(), "missing");
+    assert_eq!(
+        verify(&verifier, &delivery(super::URL, &[], "{}"), at(NOW))
+            .unwrap_err()
+            .reason(),
+        "missing"
+    );
 
-    let pinned = Verifier::compile(&definition, &[], &Settings::default(), &Default::default(), Some("open"));
+    let pinned = Verifier::compile(
+        &definition,
+        &[],
+        &Settings::default(),
+        &Default::default(),
+        Some("open"),
+    );
     let proof = verify(&pinned.expect("compiles"), &delivery(super::URL, &[], "{}"), at(NOW)).expect("open");
     assert_eq!((&*proof.scheme, proof.key), ("none", None));
     // A provider that proves nothing was named as such; secrets would only pretend.
@@ -95,14 +119,27 @@ fn a_doubled_header_is_no_choice() {
     let signed = signed(&definition, "secret", unsigned(at(NOW), "{}"));
     assert!(verify(&verifier, &raw(signed.clone()), at(NOW)).is_ok());
     for name in ["x-sig", "x-time", "x-id"] {
-        let (header, value) = signed.headers.iter().find(|(header, _)| *header == name).expect("there");
+        let (header, value) = signed
+            .headers
+            .iter()
+            .find(|(header, _)| *header == name)
+            .expect("there");
         for second in [value.clone(), HeaderValue::from_static("1")] {
             let mut doubled = signed.clone();
             doubled.headers.push(header.clone(), second);
-            assert_eq!(verify(&verifier, &raw(doubled), at(NOW)).unwrap_err().reason(), "malformed", "{name}");
+            assert_eq!(
+                verify(&verifier, &raw(doubled), at(NOW)).unwrap_err().reason(),
+                "malformed",
+                "{name}"
+            );
         }
         let mut without = signed.clone();
-        without.headers = signed.headers.iter().filter(|(h, _)| *h != name).map(|(h, v)| (h.clone(), v.clone())).collect();
+        without.headers = signed
+            .headers
+            .iter()
+            .filter(|(h, _)| *h != name)
+            .map(|(h, v)| (h.clone(), v.clone()))
+            .collect();
         let reason = verify(&verifier, &raw(without), at(NOW)).unwrap_err().reason();
         assert_eq!(reason, if name == "x-time" { "timestamp" } else { "missing" }, "{name}");
     }
@@ -120,8 +157,15 @@ fn age_and_owner_are_said_of_genuine_deliveries_only() {
     let given = secrets(&["secret"]);
     let verifier = Verifier::compile(&definition, &given, &settings, &Default::default(), None).expect("compiles");
     let check = |secret: &str, body: &str, time: i64| {
-        let tag = hex::encode(hmac_sha256(secret.as_bytes(), &[time.to_string().as_bytes(), body.as_bytes()]));
-        let raw = delivery(super::URL, &[("X-Time", &time.to_string()), ("X-Sig", &tag)], body.to_owned());
+        let tag = hex::encode(hmac_sha256(
+            secret.as_bytes(),
+            &[time.to_string().as_bytes(), body.as_bytes()],
+        ));
+        let raw = delivery(
+            super::URL,
+            &[("X-Time", &time.to_string()), ("X-Sig", &tag)],
+            body.to_owned(),
+        );
         verify(&verifier, &raw, at(NOW)).err().map(|error| error.reason())
     };
     let (ours, theirs) = (r#"{"account":"a2"}"#, r#"{"account":"b1"}"#);
@@ -129,7 +173,10 @@ fn age_and_owner_are_said_of_genuine_deliveries_only() {
     assert_eq!(check("secret", theirs, NOW), Some("foreign"));
     assert_eq!(check("secret", "{}", NOW), Some("foreign"));
     assert_eq!(check("secret", r#"{"account":["a1"]}"#, NOW), Some("foreign"));
-    assert_eq!(check("secret", r#"{"account":"a1","account":"b1"}"#, NOW), Some("malformed"));
+    assert_eq!(
+        check("secret", r#"{"account":"a1","account":"b1"}"#, NOW),
+        Some("malformed")
+    );
     assert_eq!(check("secret", "no JSON", NOW), Some("malformed"));
     assert_eq!(check("secret", ours, NOW - 301), Some("stale"));
     assert_eq!(check("secret", ours, NOW + 301), Some("future"));
@@ -145,12 +192,19 @@ fn a_signature_inside_the_body_allows_no_second_member() {
          content = [{ json = '/amount' }, ':', { json = '/to/0/name' }]",
     );
     let verifier = verifier(&definition, &["secret"]);
-    let signed = signed(&definition, "secret", unsigned(at(NOW), r#"{"amount":5,"to":[{"name":"a"}],"meta":{}}"#));
+    let signed = signed(
+        &definition,
+        "secret",
+        unsigned(at(NOW), r#"{"amount":5,"to":[{"name":"a"}],"meta":{}}"#),
+    );
     let good = String::from_utf8(signed.body.to_vec()).expect("text");
     let check = |body: String| verify(&verifier, &delivery(super::URL, &[], body), at(NOW)).map_err(|e| e.reason());
     let proof = check(good.clone()).expect("holds");
     let coverage = verifier.coverage(&proof);
-    assert_eq!((coverage.body, coverage.members.as_slice()), (false, &["/amount".to_owned(), "/to/0/name".to_owned()][..]));
+    assert_eq!(
+        (coverage.body, coverage.members.as_slice()),
+        (false, &["/amount".to_owned(), "/to/0/name".to_owned()][..])
+    );
     for (from, to, reason) in [
         ("\"amount\":5", "\"amount\":6", "mismatch"),
         ("\"amount\":5", "\"amount\":5,\"amount\":6", "malformed"),
@@ -163,7 +217,10 @@ fn a_signature_inside_the_body_allows_no_second_member() {
         assert_eq!(check(good.replacen(from, to, 1)).unwrap_err(), reason, "{to}");
     }
     assert_eq!(check(format!("{good}{{}}")).unwrap_err(), "malformed");
-    assert!(check(good.replacen('{', "{\"more\":1,\"more\":2,", 1)).is_ok(), "what nobody signs is not looked at");
+    assert!(
+        check(good.replacen('{', "{\"more\":1,\"more\":2,", 1)).is_ok(),
+        "what nobody signs is not looked at"
+    );
 }
 
 #[test]
@@ -177,7 +234,10 @@ fn what_is_looked_at_is_bounded() {
     let check = |value: String| verify(&verifier, &delivery(super::URL, &[("X-Sig", &value)], "{}"), at(NOW));
     let others = |count: usize| format!("{},", "00".repeat(32)).repeat(count);
     assert!(check(format!("{}{good}", others(15))).is_ok());
-    assert_eq!(check(format!("{}{good}", others(16))).unwrap_err().reason(), "malformed");
+    assert_eq!(
+        check(format!("{}{good}", others(16))).unwrap_err().reason(),
+        "malformed"
+    );
     assert_eq!(check("0".repeat(8193)).unwrap_err().reason(), "malformed");
     // What is not of the form at all is left out, and does not hide what is.
     assert!(check(format!("zz,{good}")).is_ok());
@@ -186,23 +246,62 @@ fn what_is_looked_at_is_bounded() {
 /// An unsigned time can be set by anybody, so it is neither asked for nor believed.
 #[test]
 fn a_time_that_is_not_signed_does_not_exist() {
-    let definition = definition(&format!("[timestamp]\nfrom = {{ header = 'X-Time' }}\ntolerance = '5m'\n{BODY_SIGNED}"));
+    let definition = definition(&format!(
+        "[timestamp]\nfrom = {{ header = 'X-Time' }}\ntolerance = '5m'\n{BODY_SIGNED}"
+    ));
     let verifier = verifier(&definition, &["secret"]);
     let good = hmac("secret", "{}");
-    for pairs in [vec![("X-Sig", good.as_str())], vec![("X-Sig", good.as_str()), ("X-Time", "1")]] {
+    for pairs in [
+        vec![("X-Sig", good.as_str())],
+        vec![("X-Sig", good.as_str()), ("X-Time", "1")],
+    ] {
         let proof = verify(&verifier, &delivery(super::URL, &pairs, "{}"), at(NOW)).expect("accepted");
         assert!(verifier.coverage(&proof).headers.is_empty());
     }
 }
 
+/// PayPal signs the body's CRC-32, which whoever has one delivery can give to another body.
+#[test]
+fn a_signed_checksum_does_not_cover_the_body() {
+    let lines = |transform: &str| {
+        format!(
+            "[timestamp]\nfrom = {{ json = '/time' }}\n[[signature]]\nscheme = 'hmac'\nalgorithm = 'sha256'\n\
+             from = {{ header = 'X-Sig' }}\ncontent = [{{ part = 'body', transform = '{transform}' }}]"
+        )
+    };
+    for (transform, covers) in [("crc32_decimal", false), ("sha256_hex", true)] {
+        let definition = definition(&lines(transform));
+        let verifier = verifier(&definition, &["secret"]);
+        let raw = raw(signed(&definition, "secret", unsigned(at(NOW), r#"{"time":"0"}"#)));
+        let proof = verify(&verifier, &raw, at(NOW)).expect("accepted");
+        assert_eq!(verifier.coverage(&proof).body, covers, "{transform}");
+    }
+}
+
 #[test]
 fn a_token_of_any_other_length_or_case_is_refused() {
-    let definition = definition("[[signature]]\nscheme = 'token'\nfrom = { header = 'Authorization', prefix = 'Bearer ' }");
+    let definition =
+        definition("[[signature]]\nscheme = 'token'\nfrom = { header = 'Authorization', prefix = 'Bearer ' }");
     let verifier = verifier(&definition, &["correct horse", "Battery"]);
-    let check = |value: &str| verify(&verifier, &delivery(super::URL, &[("Authorization", value)], ""), at(NOW));
+    let check = |value: &str| {
+        verify(
+            &verifier,
+            &delivery(super::URL, &[("Authorization", value)], ""),
+            at(NOW),
+        )
+    };
     assert_eq!(check("Bearer Battery").expect("holds").key.as_deref(), Some("s1"));
     assert!(check("bearer correct horse").is_ok(), "a scheme's name has no case");
-    for bad in ["Bearer battery", "Bearer Batter", "Bearer Batteryy", "Bearer ", "Bearer", "Battery", "Basic Battery", ""] {
+    for bad in [
+        "Bearer battery",
+        "Bearer Batter",
+        "Bearer Batteryy",
+        "Bearer ",
+        "Bearer",
+        "Battery",
+        "Basic Battery",
+        "",
+    ] {
         assert!(check(bad).is_err(), "{bad}");
     }
     // It opens the gate for whoever has it: no consumer gets it.
@@ -220,10 +319,18 @@ fn the_proof_says_what_held_and_the_coverage_what_it_is_worth() {
     let raw = raw(signed(&definition, "two", unsigned(at(NOW), "{}")));
     let verified = block_on(verifier.verify(&raw, at(NOW))).expect("accepted");
     let proof = verified.proof();
-    assert_eq!((&*proof.scheme, proof.key.as_deref(), proof.alternative), ("hmac-sha256", Some("s1"), 0));
+    assert_eq!(
+        (&*proof.scheme, proof.key.as_deref(), proof.alternative),
+        ("hmac-sha256", Some("s1"), 0)
+    );
     let coverage = verifier.coverage(proof);
     assert!(coverage.body && coverage.url && coverage.query);
-    let names = |headers: &[hooksluice::delivery::HeaderName]| headers.iter().map(|h| h.to_string()).collect::<Vec<_>>();
+    let names =
+        |headers: &[hooksluice::delivery::HeaderName]| headers.iter().map(|h| h.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&coverage.headers), ["x-id", "authorization", "x-time"]);
-    assert_eq!(names(&coverage.publish), ["x-id", "x-time", "x-sig"], "a credential is never published");
+    assert_eq!(
+        names(&coverage.publish),
+        ["x-id", "x-time", "x-sig"],
+        "a credential is never published"
+    );
 }

@@ -22,7 +22,11 @@ const PUBLIC: &str = "[[signature]]\nscheme = 'jwt'\nalgorithms = ['RS256']\n\
 
 /// A token with this header and these claims, keyed with `secret`.
 fn keyed(header: Value, claims: Value, secret: &[u8]) -> String {
-    let signed = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
+    let signed = format!(
+        "{}.{}",
+        base64url(header.to_string().as_bytes()),
+        base64url(claims.to_string().as_bytes())
+    );
     let tag = hmac_sha256(secret, &[signed.as_bytes()]);
     format!("{signed}.{}", base64url(&tag))
 }
@@ -31,11 +35,20 @@ fn check(lines: &str, given: &[&str], settings: &Settings, token: &str) -> Resul
     let keyring = keyring(&[(KEYS, &RSA.key_set)], at(NOW));
     let verifier = Verifier::compile(&definition(lines), &secrets(given), settings, &keyring, None);
     let raw = delivery(super::URL, &[("Authorization", &format!("Bearer {token}"))], "{}");
-    verify(&verifier.unwrap_or_else(|problems| panic!("{problems:#?}")), &raw, at(NOW))
+    verify(
+        &verifier.unwrap_or_else(|problems| panic!("{problems:#?}")),
+        &raw,
+        at(NOW),
+    )
 }
 
 fn shared(header: Value, claims: Value) -> Result<Proof, VerifyError> {
-    check(SHARED, &["secret"], &Settings::default(), &keyed(header, claims, b"secret"))
+    check(
+        SHARED,
+        &["secret"],
+        &Settings::default(),
+        &keyed(header, claims, b"secret"),
+    )
 }
 
 fn hs256(claims: Value) -> Result<Proof, VerifyError> {
@@ -64,8 +77,16 @@ fn the_header_does_not_choose_how_it_is_checked() {
     // What is not signed at all, with and without the last dot.
     let header = base64url(br#"{"alg":"none"}"#);
     let body = base64url(claims().to_string().as_bytes());
-    for token in [format!("{header}.{body}."), format!("{header}.{body}"), format!("{header}.{body}.."), ".".into()] {
-        assert!(check(SHARED, &["secret"], &Settings::default(), &token).is_err(), "{token}");
+    for token in [
+        format!("{header}.{body}."),
+        format!("{header}.{body}"),
+        format!("{header}.{body}.."),
+        ".".into(),
+    ] {
+        assert!(
+            check(SHARED, &["secret"], &Settings::default(), &token).is_err(),
+            "{token}"
+        );
     }
 }
 
@@ -74,7 +95,13 @@ fn the_header_does_not_choose_how_it_is_checked() {
 fn a_public_key_is_no_secret() {
     let set: Value = serde_json::from_str(&RSA.key_set).expect("JSON");
     let modulus = set["keys"][0]["n"].as_str().expect("n");
-    let secrets: [&[u8]; 5] = [RSA.public.as_bytes(), RSA.key_set.as_bytes(), modulus.as_bytes(), b"test", b""];
+    let secrets: [&[u8]; 5] = [
+        RSA.public.as_bytes(),
+        RSA.key_set.as_bytes(),
+        modulus.as_bytes(),
+        b"test",
+        b"",
+    ];
     for secret in secrets {
         let token = keyed(json!({"alg": "HS256", "kid": "test"}), json!({"exp": NOW + 60}), secret);
         let error = check(PUBLIC, &[], &Settings::default(), &token).expect_err("refused");
@@ -103,9 +130,15 @@ fn the_key_id_chooses_among_the_platforms_keys_only() {
         if !kid.is_null() {
             header["kid"] = kid;
         }
-        let signed = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(Value::from(claims).to_string().as_bytes()));
+        let signed = format!(
+            "{}.{}",
+            base64url(header.to_string().as_bytes()),
+            base64url(Value::from(claims).to_string().as_bytes())
+        );
         let key = hooksluice::keys::PrivateKey::from_pem(RSA.private.as_bytes()).expect("a key");
-        let signature = key.sign(hooksluice::keys::Algorithm::RsaSha256, signed.as_bytes()).expect("signs");
+        let signature = key
+            .sign(hooksluice::keys::Algorithm::RsaSha256, signed.as_bytes())
+            .expect("signs");
         format!("{signed}.{}", base64url(&signature))
     };
     let check = |kid| check(PUBLIC, &[], &Settings::default(), &token(kid));
@@ -124,10 +157,19 @@ fn times_of_a_token_have_a_minute_of_leeway() {
     assert_eq!(reason(json!({"exp": NOW + 600, "nbf": NOW + 61})), Some("future"));
     assert_eq!(reason(json!({"exp": NOW + 600, "iat": NOW + 61})), Some("future"));
     assert_eq!(reason(json!({"exp": NOW as f64 + 0.5})), None);
-    for odd in [json!({"exp": "soon"}), json!({"exp": null}), json!({"exp": 1e300}), json!({"exp": NOW + 60, "nbf": "0"})] {
+    for odd in [
+        json!({"exp": "soon"}),
+        json!({"exp": null}),
+        json!({"exp": 1e300}),
+        json!({"exp": NOW + 60, "nbf": "0"}),
+    ] {
         assert_eq!(reason(odd.clone()), Some("timestamp"), "{odd}");
     }
-    assert_eq!(reason(json!({})), Some("token"), "what says nothing of the body must expire");
+    assert_eq!(
+        reason(json!({})),
+        Some("token"),
+        "what says nothing of the body must expire"
+    );
 }
 
 #[test]
@@ -144,10 +186,16 @@ fn claims_must_say_what_the_data_says() {
             all[name] = value.clone();
         }
         let token = keyed(json!({"alg": "HS256"}), all, b"secret");
-        check(&lines, &["secret"], &settings, &token).err().map(|error| error.reason())
+        check(&lines, &["secret"], &settings, &token)
+            .err()
+            .map(|error| error.reason())
     };
     assert_eq!(check(json!({})), None);
-    assert_eq!(check(json!({"aud": ["others", "also us"]})), None, "an audience may be a list");
+    assert_eq!(
+        check(json!({"aud": ["others", "also us"]})),
+        None,
+        "an audience may be a list"
+    );
     assert_eq!(check(json!({"aud": ["others"]})), Some("foreign"));
     assert_eq!(check(json!({"aud": []})), Some("foreign"));
     assert_eq!(check(json!({"aud": null})), Some("foreign"));
@@ -158,7 +206,10 @@ fn claims_must_say_what_the_data_says() {
     assert_eq!(check(json!({"verified": 1})), Some("token"));
 
     let problems = compile(&definition(&lines), &["secret"]).expect_err("no audience");
-    assert!(problems.iter().any(|problem| problem.contains("`audience`")), "{problems:?}");
+    assert!(
+        problems.iter().any(|problem| problem.contains("`audience`")),
+        "{problems:?}"
+    );
 }
 
 /// Freshness and audience are said of genuine tokens only.
@@ -175,11 +226,20 @@ fn a_token_that_carries_the_bodys_digest_binds_it() {
     let definition = definition(&lines);
     let request: Unsigned = unsigned(at(NOW), "{\"a\":1}");
     let signed = sign(&definition, &secrets(&["secret"]), &Settings::default(), None, request).expect("signed");
-    let verifier = Verifier::compile(&definition, &secrets(&["secret"]), &Settings::default(), &Arc::default(), None);
+    let verifier = Verifier::compile(
+        &definition,
+        &secrets(&["secret"]),
+        &Settings::default(),
+        &Arc::default(),
+        None,
+    );
     let verifier = verifier.expect("compiles");
     let mut delivery = raw(signed);
     let proof = verify(&verifier, &delivery, at(NOW)).expect("accepted");
     assert!(verifier.coverage(&proof).body);
     delivery.body = "{\"a\":2}".into();
-    assert_eq!(verify(&verifier, &delivery, at(NOW)).unwrap_err(), VerifyError::Mismatch);
+    assert_eq!(
+        verify(&verifier, &delivery, at(NOW)).unwrap_err(),
+        VerifyError::Mismatch
+    );
 }

@@ -9,9 +9,16 @@ use hooksluice::verify::{Proof, Verifier, VerifyError};
 use super::{at, definition, delivery, keyring, secrets, verify};
 
 fn provider(name: &str, secret: &str, raw: &RawDelivery, second: i64) -> Result<Proof, VerifyError> {
-    let provider = Catalogue::built_in().provider(name, &Default::default()).expect("a provider");
-    let verifier =
-        Verifier::compile(&provider.definition, &secrets(&[secret]), &provider.settings, &Arc::default(), None);
+    let provider = Catalogue::built_in()
+        .provider(name, &Default::default())
+        .expect("a provider");
+    let verifier = Verifier::compile(
+        &provider.definition,
+        &secrets(&[secret]),
+        &provider.settings,
+        &Arc::default(),
+        None,
+    );
     verify(&verifier.expect("compiles"), raw, at(second))
 }
 
@@ -22,8 +29,14 @@ fn githubs_example_holds() {
     let raw = |body: &'static str| delivery(super::URL, &[("X-Hub-Signature-256", signature)], body);
     let secret = "It's a Secret to Everybody";
     assert!(provider("github", secret, &raw("Hello, World!"), 0).is_ok());
-    assert_eq!(provider("github", secret, &raw("Hello, World?"), 0).unwrap_err(), VerifyError::Mismatch);
-    assert_eq!(provider("github", "another", &raw("Hello, World!"), 0).unwrap_err(), VerifyError::Mismatch);
+    assert_eq!(
+        provider("github", secret, &raw("Hello, World?"), 0).unwrap_err(),
+        VerifyError::Mismatch
+    );
+    assert_eq!(
+        provider("github", "another", &raw("Hello, World!"), 0).unwrap_err(),
+        VerifyError::Mismatch
+    );
 }
 
 /// docs.slack.dev, "Verifying requests from Slack".
@@ -35,13 +48,22 @@ fn slacks_example_holds() {
                 &trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
     let headers = [
         ("X-Slack-Request-Timestamp", "1531420618"),
-        ("X-Slack-Signature", "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"),
+        (
+            "X-Slack-Signature",
+            "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
+        ),
     ];
     let raw = delivery(super::URL, &headers, body);
     let secret = "8f742231b10e8888abcd99yyyzzz85a5";
     assert!(provider("slack", secret, &raw, 1_531_420_618).is_ok());
-    assert_eq!(provider("slack", secret, &raw, 1_531_420_618 + 301).unwrap_err(), VerifyError::Stale(301));
-    assert_eq!(provider("slack", secret, &raw, 1_531_420_618 - 301).unwrap_err(), VerifyError::Future(301));
+    assert_eq!(
+        provider("slack", secret, &raw, 1_531_420_618 + 301).unwrap_err(),
+        VerifyError::Stale(301)
+    );
+    assert_eq!(
+        provider("slack", secret, &raw, 1_531_420_618 - 301).unwrap_err(),
+        VerifyError::Future(301)
+    );
     assert!(provider("slack", secret, &raw, 1_531_420_618 + 300).is_ok());
 }
 
@@ -50,22 +72,37 @@ fn slacks_example_holds() {
 fn twilios_examples_hold() {
     let url = "https://mycompany.com/myapp.php?foo=1&bar=2";
     let form = |signature, body| {
-        let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("X-Twilio-Signature", signature)];
+        let headers = [
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("X-Twilio-Signature", signature),
+        ];
         provider("twilio", "12345", &delivery(url, &headers, body), 0)
     };
     let call = "CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212";
     assert!(form("RSOYDt4T1cUTdK1PDd93/VVr8B8=", call).is_ok());
-    assert_eq!(form("RSOYDt4T1cUTdK1PDd93/VVr8B9=", call).unwrap_err().reason(), "malformed");
-    assert_eq!(form("SSOYDt4T1cUTdK1PDd93/VVr8B8=", call).unwrap_err(), VerifyError::Mismatch);
+    assert_eq!(
+        form("RSOYDt4T1cUTdK1PDd93/VVr8B9=", call).unwrap_err().reason(),
+        "malformed"
+    );
+    assert_eq!(
+        form("SSOYDt4T1cUTdK1PDd93/VVr8B8=", call).unwrap_err(),
+        VerifyError::Mismatch
+    );
     let doubled = "Sid=CA123&SidAccount=AC123&Digits=5678&Digits=1234&Digits=1234";
     assert!(form("IK+Dwps556ElfBT0I3Rgjkr1wJU=", doubled).is_ok());
 
     let digest = "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
     let url = format!("{url}&bodySHA256={digest}");
-    let headers = [("Content-Type", "application/json"), ("X-Twilio-Signature", "a9nBmqA0ju/hNViExpshrM61xv4=")];
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("X-Twilio-Signature", "a9nBmqA0ju/hNViExpshrM61xv4="),
+    ];
     let json = |body: &'static str| provider("twilio", "12345", &delivery(&url, &headers, body), 0);
     assert!(json("{\"property\": \"value\", \"boolean\": true}").is_ok());
-    assert_eq!(json("{\"property\": \"value\", \"boolean\": 1234}").unwrap_err(), VerifyError::Mismatch);
+    assert_eq!(
+        json("{\"property\": \"value\", \"boolean\": 1234}").unwrap_err(),
+        VerifyError::Mismatch
+    );
 }
 
 /// The specification's example, which its kits test themselves with.
@@ -86,7 +123,8 @@ fn the_standard_webhooks_example_holds() {
     };
     let good = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
     assert!(check(good).is_ok());
-    let among_others = "v1,AAAAAAsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v2,xyz v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+    let among_others =
+        "v1,AAAAAAsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v2,xyz v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
     assert!(check(among_others).is_ok());
     let of_another_version = "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
     assert_eq!(check(of_another_version).unwrap_err().reason(), "malformed");
@@ -100,14 +138,24 @@ fn stripes_formula_holds() {
     let old = good.replace("v1=", "v0=");
     let rolled = good.replace("v1=", &format!("v1={},v1=", "0".repeat(64)));
     let check = |header: &str, now| {
-        provider("stripe", "whsec_test", &delivery(super::URL, &[("Stripe-Signature", header)], body), now)
+        provider(
+            "stripe",
+            "whsec_test",
+            &delivery(super::URL, &[("Stripe-Signature", header)], body),
+            now,
+        )
     };
     assert!(check(&good, 1_700_000_000).is_ok());
     assert!(check(&rolled, 1_700_000_300).is_ok());
     assert_eq!(check(&old, 1_700_000_000).unwrap_err().reason(), "malformed");
     assert_eq!(check(&good, 1_700_000_301).unwrap_err(), VerifyError::Stale(301));
     // The time in the header is what was signed, and there is one.
-    assert_eq!(check(&format!("t=1700000100,{good}"), 1_700_000_000).unwrap_err().reason(), "malformed");
+    assert_eq!(
+        check(&format!("t=1700000100,{good}"), 1_700_000_000)
+            .unwrap_err()
+            .reason(),
+        "malformed"
+    );
 }
 
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -122,7 +170,11 @@ fn token(lines: &str, secret: &[&str], known: &[(&str, &str)], token: &str, seco
     let keyring = keyring(known, at(second));
     let verifier = Verifier::compile(&definition, &secrets(secret), &Settings::default(), &keyring, None);
     let raw = delivery(super::URL, &[("authorization", &format!("Bearer {token}"))], "");
-    verify(&verifier.unwrap_or_else(|problems| panic!("{problems:?}")), &raw, at(second))
+    verify(
+        &verifier.unwrap_or_else(|problems| panic!("{problems:?}")),
+        &raw,
+        at(second),
+    )
 }
 
 const KEYS: &str = "https://keys.example.com/set";
@@ -139,7 +191,10 @@ fn a_token_with_a_shared_secret_from_the_rfc_holds_while_it_is_fresh() {
     assert!(proof.claims.expect("claims").contains("\"joe\""));
     assert!(check(&text, JOES_TIME + 59).is_ok());
     assert_eq!(check(&text, JOES_TIME + 60).unwrap_err().reason(), "stale");
-    assert_eq!(check(&text.replace(".dBj", ".eBj"), JOES_TIME).unwrap_err(), VerifyError::Mismatch);
+    assert_eq!(
+        check(&text.replace(".dBj", ".eBj"), JOES_TIME).unwrap_err(),
+        VerifyError::Mismatch
+    );
 }
 
 /// RFC 7515 appendix A.2: RS256.
@@ -151,7 +206,10 @@ fn a_token_signed_with_rsa_from_the_rfc_holds() {
     let lines = format!("algorithms = ['RS256']\n{FROM_SET}");
     assert!(token(&lines, &[], &[(KEYS, set)], &text, JOES_TIME).is_ok());
     let other = text.replace(".cC4", ".dC4");
-    assert_eq!(token(&lines, &[], &[(KEYS, set)], &other, JOES_TIME).unwrap_err(), VerifyError::Mismatch);
+    assert_eq!(
+        token(&lines, &[], &[(KEYS, set)], &other, JOES_TIME).unwrap_err(),
+        VerifyError::Mismatch
+    );
 }
 
 /// RFC 7515 appendix A.3: ES256.
@@ -172,7 +230,13 @@ fn a_signature_with_ed25519_from_the_rfc_holds() {
     let text = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     let lines = format!("algorithms = ['EdDSA']\n{FROM_SET}");
     let error = token(&lines, &[], &[(KEYS, set)], text, 0).unwrap_err();
-    assert!(matches!(&error, VerifyError::Token(why) if why.contains("no JSON object")), "{error}");
+    assert!(
+        matches!(&error, VerifyError::Token(why) if why.contains("no JSON object")),
+        "{error}"
+    );
     let other = text.replace("RXhh", "RXhi");
-    assert_eq!(token(&lines, &[], &[(KEYS, set)], &other, 0).unwrap_err(), VerifyError::Mismatch);
+    assert_eq!(
+        token(&lines, &[], &[(KEYS, set)], &other, 0).unwrap_err(),
+        VerifyError::Mismatch
+    );
 }
