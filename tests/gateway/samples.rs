@@ -256,8 +256,11 @@ fn a_recorded_delivery_grows_stale_where_its_time_is_signed_and_bounded() {
             .timestamp
             .as_ref()
             .or(definition.timestamp.as_ref());
-        let later = signed.at + jiff::SignedDuration::from_hours(2);
-        let earlier = signed.at - jiff::SignedDuration::from_hours(2);
+        let tolerance = rule.and_then(|rule| rule.tolerance.as_deref()).map_or(std::time::Duration::ZERO, |text| {
+            text.parse::<hooksluice::units::HumanDuration>().expect("a duration").get()
+        });
+        let beyond = tolerance + std::time::Duration::from_secs(2 * 3600);
+        let (later, earlier) = (signed.at + beyond, signed.at - beyond);
         if rule.is_some_and(|rule| rule.tolerance.is_some() && !rule.from.is_nowhere()) {
             bounded.insert(provider.clone());
             assert!(
