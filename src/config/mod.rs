@@ -91,7 +91,12 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
 /// The process's variables that are settings. What is not UTF-8 is refused when it is read.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .map(|(name, value)| {
+            (
+                name.to_string_lossy().into_owned(),
+                value.to_string_lossy().into_owned(),
+            )
+        })
         .filter(|(name, _)| name.starts_with(tree::PREFIX))
 }
 

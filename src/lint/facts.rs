@@ -95,7 +95,10 @@ fn check_bound(subject: &mut Subject<'_>) {
         let keys = &rule.keys;
         let shared = !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some();
         let claimed = rule.claims.values().any(|claim| matches!(claim, Claim::Setting { .. }));
-        let signed = rule.content.iter().any(|part| matches!(part, Part::Found(find) if find.setting.is_some()));
+        let signed = rule
+            .content
+            .iter()
+            .any(|part| matches!(part, Part::Found(find) if find.setting.is_some()));
         if shared && !claimed && !signed {
             subject.say(format!(
                 "signature[{index}]: its key is the platform's, the same for every customer; say what makes a delivery ours with `[[bind]]`, a claim or a part of `content` that is a setting, or in `notes` that nothing binds it"

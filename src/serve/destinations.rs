@@ -203,7 +203,12 @@ impl Destinations {
             outlets: self
                 .brokers
                 .values()
-                .map(|broker| (broker.target.main.outlet.clone(), broker.target.quarantine.outlet.clone()))
+                .map(|broker| {
+                    (
+                        broker.target.main.outlet.clone(),
+                        broker.target.quarantine.outlet.clone(),
+                    )
+                })
                 .collect(),
         }
     }
@@ -308,7 +313,10 @@ impl DestinationState {
     pub fn refresh(&self, metrics: &Metrics) {
         let outlets = self.outlets.iter().flat_map(|(main, quarantine)| [main, quarantine]);
         for stats in outlets.filter_map(Outlet::stats) {
-            metrics.destination_up.with_label_values(&[&*stats.destination]).set(stats.up.into());
+            metrics
+                .destination_up
+                .with_label_values(&[&*stats.destination])
+                .set(stats.up.into());
         }
         let Some((journal, spool)) = &self.journal else { return };
         let up = journal.status().state == State::Ready;

@@ -255,36 +255,6 @@ impl Content {
         Ok(())
     }
 
-    /// Each piece for people: what it is, and its bytes. `None`: it is missing. The secret is named and not shown.
-    pub fn told(&self, view: &View<'_>, scope: &Scope<'_>) -> Vec<(String, Option<Vec<u8>>)> {
-        let mut told = Vec::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Literal(text) => {
-                    told.push((format!("`{}`", String::from_utf8_lossy(text).escape_debug()), Some(text.to_vec())))
-                }
-                Piece::Word(Word::Secret) => told.push(("the secret".to_owned(), Some(Vec::new()))),
-                Piece::Word(word) => {
-                    let name = WORDS.iter().find(|(_, known)| known == word).map_or("part", |(name, _)| *name);
-                    told.push((name.to_owned(), word.bytes(view, scope).ok()));
-                }
-                Piece::Found(finder) => {
-                    let value = finder.get(view, scope).ok().flatten().map(Cow::into_owned);
-                    let value = value.or_else(|| finder.optional.then(Vec::new));
-                    told.push((finder.to_string(), value));
-                }
-                Piece::Lines(lines) => {
-                    for (name, finder) in lines {
-                        if let Ok(Some(value)) = finder.get(view, scope) {
-                            told.push((format!("line `{name}`"), Some(value.into_owned())));
-                        }
-                    }
-                }
-            }
-        }
-        told
-    }
-
     /// The content's MAC. `keyed` is a fresh clone of the one that the key was taken in once.
     pub fn mac(&self, mut keyed: Keyed, view: &View<'_>, scope: &Scope<'_>) -> Result<Tag, VerifyError> {
         self.feed(view, scope, &mut |piece| keyed.update(piece))?;

@@ -21,7 +21,6 @@
 //! | `candidates` | signature lists, comparison in constant time |
 //! | `jwt`, `time`, `hashes`, `encode` | what the names say |
 //! | `sign`, `draft` | the same plan the other way round |
-//! | `inspect` | what the plans ask and find, for people |
 
 use std::sync::Arc;
 
@@ -37,7 +36,6 @@ mod candidates;
 mod check;
 mod content;
 mod draft;
-mod inspect;
 pub(crate) mod encode;
 pub(crate) mod find;
 pub(crate) mod hashes;
@@ -49,7 +47,6 @@ pub(crate) mod secrets;
 mod sign;
 mod time;
 
-pub use inspect::{Inspected, Shown, inspect};
 pub use sign::{Signed, Unsigned, sign};
 
 use check::Alternative;

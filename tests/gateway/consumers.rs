@@ -93,7 +93,9 @@ fn the_kafka_consumers_verify_what_the_gateway_published() {
         ));
         deliver(&gateway);
         // The topic is made by the first event; a consumer that asks before finds none, and looks again only minutes later.
-        gateway.wait_for("nothing waits in the spool", |g| g.metric("hooksluice_spool_events", &[]) == 0.0);
+        gateway.wait_for("nothing waits in the spool", |g| {
+            g.metric("hooksluice_spool_events", &[]) == 0.0
+        });
         let options = [
             "--bootstrap-servers",
             &brokers,

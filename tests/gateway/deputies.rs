@@ -81,18 +81,32 @@ fn recorded_of(catalogue: &Catalogue) -> (Vec<Genuine>, Vec<Deputy>) {
     for name in catalogue.names() {
         let mut ways = BTreeSet::new();
         for sample in catalogue.sample_names(&name) {
-            let sample = catalogue.sample(&name, &sample).unwrap_or_else(|error| panic!("{error}"));
+            let sample = catalogue
+                .sample(&name, &sample)
+                .unwrap_or_else(|error| panic!("{error}"));
             let Some(signed) = sample.signed.clone() else { continue };
-            let source = Source::compile(catalogue, &name, &signed).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+            let source =
+                Source::compile(catalogue, &name, &signed).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
             let raw = recorded::delivery(&sample, &signed).expect("a request");
-            let verified = source.verify(&raw, signed.at).expect("keys").unwrap_or_else(|error| panic!("{}: {error}", sample.place));
+            let verified = source
+                .verify(&raw, signed.at)
+                .expect("keys")
+                .unwrap_or_else(|error| panic!("{}: {error}", sample.place));
             if !ways.insert(verified.proof().alternative) {
                 continue;
             }
             if ways.len() == 1 {
-                deputies.push(Deputy { name: name.clone(), provider: source.provider.clone(), signed: signed.clone() });
+                deputies.push(Deputy {
+                    name: name.clone(),
+                    provider: source.provider.clone(),
+                    signed: signed.clone(),
+                });
             }
-            genuine.push(Genuine { provider: name.clone(), sample, signed });
+            genuine.push(Genuine {
+                provider: name.clone(),
+                sample,
+                signed,
+            });
         }
     }
     (genuine, deputies)
@@ -104,21 +118,43 @@ fn accepted(genuine: &[Genuine], deputies: &[Deputy]) -> Accepted {
     let next = AtomicUsize::new(0);
     let ask = |deputy: &Deputy| {
         // Nothing proves anything to a source that asks for nothing, and says so in its name.
-        if deputy.provider.definition.signature.iter().any(|rule| rule.scheme == Scheme::None) {
+        if deputy
+            .provider
+            .definition
+            .signature
+            .iter()
+            .any(|rule| rule.scheme == Scheme::None)
+        {
             return;
         }
         let mut sources: BTreeMap<Option<&str>, Option<Source>> = BTreeMap::new();
         for one in genuine.iter().filter(|one| one.provider != deputy.name) {
             let source = sources.entry(one.signed.secret.as_deref()).or_insert_with(|| {
-                let with_secret = Signed { secret: one.signed.secret.clone(), ..deputy.signed.clone() };
+                let with_secret = Signed {
+                    secret: one.signed.secret.clone(),
+                    ..deputy.signed.clone()
+                };
                 // A provider with keys of its own takes no secret; one that cannot decode this one refuses to start.
-                let without = || Source::of(deputy.provider.clone(), &Signed { secret: None, ..deputy.signed.clone() });
-                Source::of(deputy.provider.clone(), &with_secret).or_else(|_| without()).ok()
+                let without = || {
+                    Source::of(
+                        deputy.provider.clone(),
+                        &Signed {
+                            secret: None,
+                            ..deputy.signed.clone()
+                        },
+                    )
+                };
+                Source::of(deputy.provider.clone(), &with_secret)
+                    .or_else(|_| without())
+                    .ok()
             });
             let Some(source) = source else { continue };
             let raw = recorded::delivery(&one.sample, &one.signed).expect("a request");
             if matches!(source.verify(&raw, one.signed.at), Some(Ok(_))) {
-                accepted.lock().expect("sound").insert((one.provider.clone(), deputy.name.clone()));
+                accepted
+                    .lock()
+                    .expect("sound")
+                    .insert((one.provider.clone(), deputy.name.clone()));
             }
         }
     };
@@ -141,7 +177,10 @@ fn a_delivery_made_for_one_platform_is_refused_by_every_other() {
     assert_eq!(deputies.len(), catalogue.names().len(), "each has a recorded delivery");
     let aliases = Aliases::read();
     let (listed, accepted) = (aliases.listed(), accepted(&genuine, &deputies));
-    let wrong: Vec<_> = accepted.difference(&listed).map(|(one, by)| format!("{one} is taken by {by}")).collect();
+    let wrong: Vec<_> = accepted
+        .difference(&listed)
+        .map(|(one, by)| format!("{one} is taken by {by}"))
+        .collect();
     assert!(
         wrong.is_empty(),
         "{} pairs; mend a definition, or list true aliases in tests/gateway/aliases.toml:\n{}",
@@ -151,13 +190,24 @@ fn a_delivery_made_for_one_platform_is_refused_by_every_other() {
     // What is listed must be so, or the list would hide a mistake to come.
     for group in &aliases.group {
         for one in &group.providers {
-            let is_alias = group.providers.iter().any(|other| accepted.contains(&(one.clone(), other.clone())));
-            assert!(is_alias, "{one} is listed as an alias ({}), and none of the others takes its deliveries", group.reason);
+            let is_alias = group
+                .providers
+                .iter()
+                .any(|other| accepted.contains(&(one.clone(), other.clone())));
+            assert!(
+                is_alias,
+                "{one} is listed as an alias ({}), and none of the others takes its deliveries",
+                group.reason
+            );
         }
     }
     for pair in &aliases.pair {
         for one in &pair.made_for {
-            assert!(accepted.contains(&(one.clone(), pair.by.clone())), "{} does not take deliveries of {one}: take it off the list", pair.by);
+            assert!(
+                accepted.contains(&(one.clone(), pair.by.clone())),
+                "{} does not take deliveries of {one}: take it off the list",
+                pair.by
+            );
         }
     }
 }
@@ -186,16 +236,26 @@ fn a_genuine_delivery_for_somebody_else_is_refused_wherever_one_can_be() {
     let mut asked = BTreeSet::new();
     for one in &genuine {
         let source = Source::compile(&catalogue, &one.provider, &one.signed).expect("as before");
-        for setting in binding(&source.provider).into_iter().filter(|setting| one.signed.settings.contains_key(setting)) {
+        for setting in binding(&source.provider)
+            .into_iter()
+            .filter(|setting| one.signed.settings.contains_key(setting))
+        {
             let mut theirs = one.signed.clone();
             let other = serde_json::from_value(serde_json::json!("somebody-else")).expect("a setting");
             theirs.settings.insert(setting.clone(), other);
             let source = Source::compile(&catalogue, &one.provider, &theirs);
             let source = source.unwrap_or_else(|problems| panic!("{} {setting}: {problems:?}", one.provider));
             let raw = recorded::delivery(&one.sample, &one.signed).expect("a request");
-            assert!(matches!(source.verify(&raw, one.signed.at), Some(Err(_))), "{} {setting}", one.sample.place);
+            assert!(
+                matches!(source.verify(&raw, one.signed.at), Some(Err(_))),
+                "{} {setting}",
+                one.sample.place
+            );
             asked.insert(one.provider.clone());
         }
     }
-    assert!(asked.contains("aws-sns") && asked.contains("google-pubsub-push"), "{asked:?}");
+    assert!(
+        asked.contains("aws-sns") && asked.contains("google-pubsub-push"),
+        "{asked:?}"
+    );
 }

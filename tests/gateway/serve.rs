@@ -7,7 +7,11 @@ use crate::support::{Gateway, dump, get, http, needed, sign};
 
 fn deliver(gateway: &Gateway, path: &str, secret: &str, id: &str) -> http::Reply {
     let signature = sign::github(secret, b"{}");
-    let headers = [("x-github-event", "unheard_of"), ("x-github-delivery", id), ("x-hub-signature-256", &*signature)];
+    let headers = [
+        ("x-github-event", "unheard_of"),
+        ("x-github-delivery", id),
+        ("x-hub-signature-256", &*signature),
+    ];
     gateway.post(path, &headers, b"{}")
 }
 
@@ -40,9 +44,15 @@ fn a_rotated_secret_is_taken_without_a_restart_and_a_deleted_one_stops_working()
     let before = reloads(&gateway);
     fs::write(gateway.path("old"), "first\n").expect("written");
     fs::write(gateway.path("new"), "second\n").expect("written");
-    gateway.wait_for("the new secret is taken", |g| reloads(g) > before && deliver(g, "/in/github", "second", "d-4").status == 200);
+    gateway.wait_for("the new secret is taken", |g| {
+        reloads(g) > before && deliver(g, "/in/github", "second", "d-4").status == 200
+    });
     assert_eq!(deliver(&gateway, "/in/github", "first", "d-5").status, 200);
-    assert_eq!(deliver(&gateway, "/in/github", "zeroth", "d-6").status, 401, "the deleted one");
+    assert_eq!(
+        deliver(&gateway, "/in/github", "zeroth", "d-6").status,
+        401,
+        "the deleted one"
+    );
     let keys: Vec<String> = gateway
         .journal()
         .iter()
@@ -55,14 +65,22 @@ fn a_rotated_secret_is_taken_without_a_restart_and_a_deleted_one_stops_working()
 fn a_broken_configuration_is_refused_whole_and_the_former_one_stays() {
     let gateway = Gateway::start("sources:\n  one: { provider: github, secrets: [{ value: s3cret }] }\n");
     let good = fs::read_to_string(gateway.config()).expect("the configuration");
-    fs::write(gateway.config(), good.replace("one:", "two:").replace("github", "githob")).expect("written");
-    gateway.wait_for("it is refused", |g| g.metric("hooksluice_config_last_reload_successful", &[]) == 0.0);
+    fs::write(
+        gateway.config(),
+        good.replace("one:", "two:").replace("github", "githob"),
+    )
+    .expect("written");
+    gateway.wait_for("it is refused", |g| {
+        g.metric("hooksluice_config_last_reload_successful", &[]) == 0.0
+    });
     gateway.wait_for("the log says why", |g| g.log().contains("did you mean `github`"));
     assert_eq!(deliver(&gateway, "/in/one", "s3cret", "d-1").status, 200);
     assert_eq!(deliver(&gateway, "/in/two", "s3cret", "d-1").status, 404);
 
     fs::write(gateway.config(), good.replace("one:", "two:")).expect("written");
-    gateway.wait_for("the mended one is taken", |g| g.metric("hooksluice_config_last_reload_successful", &[]) == 1.0);
+    gateway.wait_for("the mended one is taken", |g| {
+        g.metric("hooksluice_config_last_reload_successful", &[]) == 1.0
+    });
     assert_eq!(deliver(&gateway, "/in/one", "s3cret", "d-2").status, 404);
     assert_eq!(deliver(&gateway, "/in/two", "s3cret", "d-2").status, 200);
 }
@@ -81,8 +99,12 @@ fn what_only_a_new_process_can_take_is_refused_with_that_remedy() {
     let gateway = Gateway::start("sources:\n  one: { provider: github, secrets: [{ value: s3cret }] }\n");
     let text = fs::read_to_string(gateway.config()).expect("the configuration");
     fs::write(gateway.config(), format!("{text}duplicates: {{ window: 1h }}\n")).expect("written");
-    gateway.wait_for("it is refused", |g| g.metric("hooksluice_config_last_reload_successful", &[]) == 0.0);
-    gateway.wait_for("the log says so", |g| g.log().contains("duplicates") && g.log().contains("restart"));
+    gateway.wait_for("it is refused", |g| {
+        g.metric("hooksluice_config_last_reload_successful", &[]) == 0.0
+    });
+    gateway.wait_for("the log says so", |g| {
+        g.log().contains("duplicates") && g.log().contains("restart")
+    });
 }
 
 #[test]
@@ -98,8 +120,15 @@ sources:
     assert_eq!(reply.status, 503);
     assert!(reply.header("retry-after").is_some());
     gateway.wait_for("it is not ready", |g| get(&format!("{}/readyz", g.admin)).status == 503);
-    assert_eq!(gateway.metric("hooksluice_deliveries_total", &["outcome=\"refused\""]), 1.0);
-    assert_eq!(deliver(&gateway, "/in/one", "wrong", "d-1").status, 401, "a forgery is still one");
+    assert_eq!(
+        gateway.metric("hooksluice_deliveries_total", &["outcome=\"refused\""]),
+        1.0
+    );
+    assert_eq!(
+        deliver(&gateway, "/in/one", "wrong", "d-1").status,
+        401,
+        "a forgery is still one"
+    );
 }
 
 #[test]
@@ -114,18 +143,37 @@ sources:
     ));
     for id in 0..20 {
         let reply = deliver(&gateway, "/in/one", "s3cret", &format!("d-{id}"));
-        assert_eq!((reply.status, reply.header("hooksluice-event-id")), (200, Some(&*format!("d-{id}"))));
+        assert_eq!(
+            (reply.status, reply.header("hooksluice-event-id")),
+            (200, Some(&*format!("d-{id}")))
+        );
     }
     assert_eq!(gateway.metric("hooksluice_spool_events", &[]), 20.0);
-    assert_eq!(gateway.metric("hooksluice_deliveries_total", &["outcome=\"spooled\""]), 20.0);
-    gateway.wait_for("the outage shows", |g| g.metric("hooksluice_destination_up", &["destination=\"there\""]) == 0.0);
-    assert_eq!(get(&format!("{}/readyz", gateway.admin)).status, 200, "the journal can take more");
+    assert_eq!(
+        gateway.metric("hooksluice_deliveries_total", &["outcome=\"spooled\""]),
+        20.0
+    );
+    gateway.wait_for("the outage shows", |g| {
+        g.metric("hooksluice_destination_up", &["destination=\"there\""]) == 0.0
+    });
+    assert_eq!(
+        get(&format!("{}/readyz", gateway.admin)).status,
+        200,
+        "the journal can take more"
+    );
 
     rewrite(&gateway, |text| text.replace("127.0.0.1:1\"", &format!("{servers}\"")));
-    gateway.wait_for("the spool has drained", |g| g.metric("hooksluice_spool_events", &[]) == 0.0);
+    gateway.wait_for("the spool has drained", |g| {
+        g.metric("hooksluice_spool_events", &[]) == 0.0
+    });
     assert_eq!(deliver(&gateway, "/in/one", "s3cret", "d-last").status, 200);
-    gateway.wait_for("it is up", |g| g.metric("hooksluice_destination_up", &["destination=\"there\""]) == 1.0);
-    assert_eq!(gateway.metric("hooksluice_deliveries_total", &["outcome=\"published\""]), 1.0);
+    gateway.wait_for("it is up", |g| {
+        g.metric("hooksluice_destination_up", &["destination=\"there\""]) == 1.0
+    });
+    assert_eq!(
+        gateway.metric("hooksluice_deliveries_total", &["outcome=\"published\""]),
+        1.0
+    );
 }
 
 #[test]
@@ -146,7 +194,9 @@ sources:
     }
     let directory = gateway.kill();
     let gateway = Setup::new(&yaml(&servers)).directory(directory).start();
-    gateway.wait_for("the spool has drained", |g| g.metric("hooksluice_spool_events", &[]) == 0.0);
+    gateway.wait_for("the spool has drained", |g| {
+        g.metric("hooksluice_spool_events", &[]) == 0.0
+    });
     let messages = dump(&topic, 10);
     assert_eq!(messages.len(), 10);
 }

@@ -210,14 +210,24 @@ fn every_signature_of_every_provider_can_be_made_and_checked() {
         for (index, rule) in definition.signature.iter().enumerate() {
             let outcomes: Vec<_> = samples.iter().map(|sample| round(&provider, sample, index)).collect();
             let made = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-            *rounds.entry(provider.clone()).or_insert(0) += made;
             // Nothing of ours signs with SHA-1 and RSA any more; recorded deliveries show that it is verified.
             let is_retired = rule.scheme == Scheme::Rsa && rule.algorithm == Some(HashName::Sha1);
-            if made == 0 && !is_retired {
+            // A signature of another form of request than any of the samples (a form body, say): nothing to sign.
+            let other_form =
+                |outcome: &Result<(), String>| matches!(outcome, Err(why) if why.contains("not for this request"));
+            if !is_retired {
+                *rounds.entry(provider.clone()).or_insert(0) += made;
+            }
+            if made == 0 && !is_retired && !outcomes.iter().all(other_form) {
                 without.insert(format!("{provider} {index}: {outcomes:?}"));
             }
         }
     }
     assert!(without.is_empty(), "{without:#?}");
-    assert!(rounds.len() >= 16, "{rounds:?}");
+    let never: Vec<_> = rounds
+        .iter()
+        .filter(|(_, made)| **made == 0)
+        .map(|(provider, _)| provider)
+        .collect();
+    assert!(never.is_empty(), "no signature of these was made: {never:?}");
 }
