@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import confluent_kafka
@@ -183,15 +184,24 @@ class RabbitMq:
 
         wait_until("RabbitMQ answers", holds, timeout, every=0.2)
 
+    def channel(self, use):
+        connection = self.connect()
+        try:
+            use(connection.channel())
+        finally:
+            connection.close()
+
     def topology(self, name):
         """A topic exchange, a queue with everything, and one with the fresh events only."""
-        connection = self.connect()
-        channel = connection.channel()
-        channel.exchange_declare(name, "topic", durable=True)
-        for queue, key in ((name, "#"), (f"{name}.fresh", "*.ledger.fresh")):
-            channel.queue_declare(queue, durable=True)
-            channel.queue_bind(queue, name, key)
-        connection.close()
+
+        def declare(channel):
+            channel.exchange_declare(name, "topic", durable=True)
+            for queue, key in ((name, "#"), (f"{name}.fresh", "*.ledger.fresh")):
+                # Without a length it changes nothing; a length that comes later then drops nothing.
+                channel.queue_declare(queue, durable=True, arguments={"x-overflow": "reject-publish"})
+                channel.queue_bind(queue, name, key)
+
+        self.channel(declare)
 
     def api(self, method, path, body=None):
         request = urllib.request.Request(
@@ -209,6 +219,15 @@ class RabbitMq:
 
     def ctl(self, *words):
         return run("/usr/lib/rabbitmq/bin/rabbitmqctl", "-n", self.node, *words, env={**os.environ, **self.env})
+
+    def close_connections(self, user):
+        def open_ones():
+            return [one for one in self.api("GET", "connections") if one.get("user") == user]
+
+        # The management plugin learns of connections every few seconds.
+        wait_until("the broker lists the connection", open_ones, 15, every=0.3)
+        for one in open_ones():
+            self.api("DELETE", "connections/" + urllib.parse.quote(one["name"]))
 
     def user(self, name, write=True):
         """A user other than the harness's own, and whether he may write."""

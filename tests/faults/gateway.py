@@ -14,11 +14,12 @@ BINARY = pathlib.Path(os.environ.get("HOOKSLUICE_FAULTS_BINARY", ""))
 
 
 class Gateway:
-    def __init__(self, directory, destination="", *, journal="", more="", name="gateway", env=None):
+    def __init__(self, directory, destination="", *, journal="", more="", name="gateway"):
         """`destination`: YAML of the destination `broker`; without one, the journal takes the events."""
         self.dir = directory
         self.name = name
-        self.env = env or {}
+        self.env = {}
+        self.sources = ""
         directory.mkdir(parents=True, exist_ok=True)
         self.port, self.admin = free_port(), free_port()
         self.journal = directory / "journal" / "hooksluice.db"
@@ -40,7 +41,7 @@ class Gateway:
             f"journal: {{ path: {self.journal}{self.journal_settings} }}\n"
             f"{self.more}\n"
             + (f"destinations: {{ broker: {self.destination} }}\n" if self.destination else "")
-            + f"sources: {{ ledger: {{ provider: hmac, {target}secrets: [{{ value: {SECRET.decode()} }}], settings: {{ key_pointer: /key }} }} }}\n"
+            + f"sources: {{ ledger: {{ provider: hmac, {target}secrets: [{{ value: {SECRET.decode()} }}], settings: {{ key_pointer: /key }} }}{self.sources} }}\n"
         )
         # A reload must never see half a file.
         part = self.config.with_suffix(".part")

@@ -22,6 +22,10 @@ class Log:
         self._file.close()
 
 
+#: A run with fewer acknowledgements proves nothing.
+LEAST = 1000
+
+
 @dataclass
 class Verdict:
     acked: int = 0
@@ -30,7 +34,6 @@ class Verdict:
     lost: list = field(default_factory=list)
     forged: list = field(default_factory=list)
     duplicates: int = 0
-    allowed_duplicates: int | None = None
     disordered: list = field(default_factory=list)
     unacknowledged: int = 0
     in_flight_at_strikes: list = field(default_factory=list)
@@ -60,10 +63,10 @@ def read_log(path):
         return [json.loads(line) for line in lines]
 
 
-def judge(log_path, found, *, ordered=True, allowed_duplicates=None, least=1000, struck=True):
+def judge(log_path, found, *, ordered=True, bounded=True, struck=True):
     """`found`: what consumers read, each `{id, sha256, key, seq, place, at}`; `place` is `main` or `quarantine`, and
     `at` sorts within `lane` (a partition, a queue, a table)."""
-    verdict = Verdict(allowed_duplicates=allowed_duplicates)
+    verdict = Verdict()
     sent, acked, open_attempts, attempts = {}, set(), {}, []
     strikes = []
     for line in read_log(log_path):
@@ -85,14 +88,15 @@ def judge(log_path, found, *, ordered=True, allowed_duplicates=None, least=1000,
     verdict.acked = len(acked)
     verdict.unacknowledged = len(sent.keys() - acked)
     acks = sorted(done for _, done, outcome in attempts if outcome == "ack")
-    if len(acked) < least:
-        verdict.void.append(f"{len(acked)} acknowledgements are fewer than {least}")
-    if struck:
-        verdict.in_flight_at_strikes = [sum(began <= at <= done for began, done, _ in attempts) for at in strikes]
-        if not any(verdict.in_flight_at_strikes):
-            verdict.void.append("no fault in mid-flight")
-        elif not (acks and acks[0] < strikes[0] and acks[-1] > strikes[-1]):
-            verdict.void.append("no acknowledgements on both sides of the fault")
+    if struck and len(acked) < LEAST:
+        verdict.void.append(f"{len(acked)} acknowledgements are fewer than {LEAST}")
+    verdict.in_flight_at_strikes = [sum(began <= at <= done for began, done, _ in attempts) for at in strikes]
+    if not struck:
+        pass
+    elif not any(verdict.in_flight_at_strikes):
+        verdict.void.append("no fault in mid-flight")
+    elif not (acks and acks[0] < strikes[0] and acks[-1] > strikes[-1]):
+        verdict.void.append("no acknowledgements on both sides of the fault")
 
     seen = {}
     for event in found:
@@ -103,8 +107,10 @@ def judge(log_path, found, *, ordered=True, allowed_duplicates=None, least=1000,
     verdict.quarantined = len(found) - verdict.consumed
     verdict.lost = sorted(acked - seen.keys())
     verdict.duplicates = len(found) - len(seen)
-    if allowed_duplicates is not None and verdict.duplicates > allowed_duplicates:
-        verdict.problems.append(f"{verdict.duplicates} duplicates are more than the {allowed_duplicates} that the fault explains")
+    if bounded and verdict.duplicates > sum(verdict.in_flight_at_strikes):
+        verdict.problems.append(
+            f"{verdict.duplicates} duplicates are more than the {sum(verdict.in_flight_at_strikes)} attempts in flight when the fault struck"
+        )
     if ordered:
         verdict.disordered = disorder(found)
     return verdict

@@ -11,7 +11,9 @@ import time
 import traceback
 
 import at_gateway  # noqa: F401: registers its faults
+import at_journal  # noqa: F401
 import at_kafka  # noqa: F401
+import at_order  # noqa: F401
 import at_rabbitmq  # noqa: F401
 import brokers
 import processes

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RUN = ROOT / ".run" / "faults"
+RUN = pathlib.Path(os.environ.get("HOOKSLUICE_FAULTS_RUN", ROOT / ".run" / "faults"))
 STARTED = RUN / "processes"
 
 _ours = []

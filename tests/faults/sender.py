@@ -21,9 +21,10 @@ RETRY = (0.05, 1.0)
 
 
 class Sender:
-    def __init__(self, url, log, *, connections=64, tag="e", pad=300, ssl=None, rude=0.0, large=None):
+    def __init__(self, url, log, *, connections=64, tag="e", pad=300, ssl=None, rude=0.0, churn=0.0, large=None):
         """`urls`: `(host, port)` of each replica; a connection goes to the next one when its own refuses. `rude`: share of
-        deliveries whose first attempt is cut off by the client. `large`: `(every, bytes)`: every so many events is
+        deliveries whose first attempt is cut off by the client. `churn`: share of answers after which the connection is
+        closed. `large`: `(every, bytes)`: every so many events is
         so large."""
         self.urls = url if isinstance(url, list) else [url]
         self.path = "/in/ledger"
@@ -33,6 +34,7 @@ class Sender:
         self.pad = pad
         self.ssl = ssl
         self.rude = rude
+        self.churn = churn
         self.large = large
         self.acks = self.nacks = self.unknowns = self.in_flight = 0
         self.statuses = {}
@@ -108,7 +110,7 @@ class Sender:
             self.log.write(id=id, seq=seq, key=key, sha256=digest, attempt=attempt, outcome="sent")
             self.in_flight += 1
             try:
-                if self.rude and attempt == 1 and os.urandom(1)[0] < self.rude * 256:
+                if self.rude and attempt == 1 and chance(self.rude):
                     outcome = await connection.cut_off(body)
                 else:
                     outcome = await connection.post(body, id)
@@ -165,7 +167,7 @@ class Connection:
             self.drop()
             self.at += 1
             return "unknown"
-        if headers.get("connection", "").lower() == "close":
+        if headers.get("connection", "").lower() == "close" or (self.sender.churn and chance(self.sender.churn)):
             self.drop()
         sender = self.sender
         sender.statuses[status] = sender.statuses.get(status, 0) + 1
@@ -192,6 +194,10 @@ class Connection:
             pass
         self.drop()
         return "unknown"
+
+
+def chance(share):
+    return os.urandom(1)[0] < share * 256
 
 
 def body_of(id, key, seq, size):

@@ -1,5 +1,6 @@
 """One run: a gateway, a sender, a fault in mid-flight, the drain, the consumer, the verdict."""
 
+import contextlib
 import dataclasses
 import hashlib
 import http.client
@@ -32,14 +33,16 @@ class Fault:
     ordered: bool = True
     #: Duplicates are bounded by the attempts in flight at the strikes; not where the gateway itself is killed.
     bounded: bool = True
+    #: A run that traces only, without a fault: it is not void for having none.
+    struck: bool = True
     options: dict = dataclasses.field(default_factory=dict)
 
 
-def fault(name, on, says, *, short=False, ordered=True, bounded=True, **options):
+def fault(name, on, says, *, short=False, ordered=True, bounded=True, struck=True, **options):
     """Registers a fault. `on` says which destination it concerns: `kafka`, `kafka-3`, `rabbitmq`, `journal`."""
 
     def register(function):
-        FAULTS.append(Fault(name, on, says, function, short, ordered, bounded, options))
+        FAULTS.append(Fault(name, on, says, function, short, ordered, bounded, struck, options))
         return function
 
     return register
@@ -56,6 +59,7 @@ class Run:
         self.doses = []
         self.fresh = 0
         self.extra_found = []
+        self.at_end = []
 
     # Set-up: each run has topics, exchanges and a journal of its own.
 
@@ -65,9 +69,9 @@ class Run:
         more = options.pop("more", "")
         partitions = options.pop("partitions", 3)
         topic_config = options.pop("topic", {})
-        self.tls = options.pop("tls", None)
+        tls = options.pop("tls", None)
+        self.tls = tls() if tls else None
         listener = options.pop("listener", "plain")
-        env = options.pop("env", None)
         user = options.pop("user", "guest")
         destination = ""
         # Names never repeat, so that no run sees what another one left.
@@ -91,7 +95,7 @@ class Run:
             # The broker's own quarantine is not what is tested here: what it refuses goes to the journal's.
             destination = f'{{ rabbitmq: {{ url: "{url}", exchange: {self.topic} }}, quarantine: {{ journal: true }} }}'
         self.gateways = [
-            Gateway(self.dir / f"gateway-{n}", destination, journal=journal, more=more, name=f"gateway-{n}", env=env)
+            Gateway(self.dir / f"gateway-{n}", destination, journal=journal, more=more, name=f"gateway-{n}")
             for n in range(options.pop("replicas", 1))
         ]
         self.gateway = self.gateways[0]
@@ -126,12 +130,14 @@ class Run:
     def problem(self, what):
         self.log.write(outcome="problem", what=what)
 
-    def heal(self, answered=None):
-        """The broker answers again (now, or at `answered`): a fresh event on a new key must arrive soon."""
-        answered = answered or time.monotonic()
+    def heal(self):
+        """The broker answers again: a fresh event on a new key must arrive soon."""
         self.fresh += 1
         key = f"fresh-{self.fresh}"
-        arrived = self._watcher(key)
+        # It answers when it says where the topic ends, or opens a channel: that it listens is not enough.
+        watchers = []
+        wait_until("the broker answers", lambda: watchers.append(self._watcher(key)) or True, 60)
+        arrived, answered = watchers[0], time.monotonic()
         try:
             self._send_fresh(key, answered + FRESH_WITHIN)
             wait_until("", arrived, answered + FRESH_WITHIN - time.monotonic(), every=0.02)
@@ -167,20 +173,20 @@ class Run:
     def _watcher(self, id):
         """Something to ask whether the event has arrived at its destination."""
         if self.fault.on.startswith("kafka"):
-            consumer = confluent_kafka.Consumer(
+            watching = confluent_kafka.Consumer(
                 {"bootstrap.servers": self.kafka.bootstrap(), "group.id": "fresh", "fetch.wait.max.ms": 50, "log_level": 0}
             )
             parts = []
-            for number in consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions:
+            for number in watching.list_topics(self.topic, timeout=10).topics[self.topic].partitions:
                 part = confluent_kafka.TopicPartition(self.topic, number)
-                part.offset = consumer.get_watermark_offsets(part, timeout=10)[1]
+                part.offset = watching.get_watermark_offsets(part, timeout=10)[1]
                 parts.append(part)
-            consumer.assign(parts)
+            watching.assign(parts)
 
             def arrived():
-                for message in consumer.consume(500, 0.05):
+                for message in watching.consume(500, 0.05):
                     if not message.error() and dict(message.headers() or []).get("ce_id") == id.encode():
-                        consumer.close()
+                        watching.close()
                         return True
                 return False
 
@@ -197,16 +203,22 @@ class Run:
                 return False
 
             return arrived
-        file = sqlite3.connect(f"file:{self.gateway.journal}?mode=ro", uri=True)
-        return lambda: file.execute("SELECT 1 FROM events WHERE id = ?", (id,)).fetchone() is not None
+
+        def stored():
+            with contextlib.closing(sqlite3.connect(f"file:{self.gateway.journal}?mode=ro", uri=True)) as file:
+                return file.execute("SELECT 1 FROM events WHERE id = ?", (id,)).fetchone() is not None
+
+        return stored
 
     # After the faults.
 
     def finish(self, drain=90):
-        self.sender.finish(60)
+        self.sender.finish(60)  # does nothing where the run has done so
         for what in self.sender.problems[:3]:
             self.problem(what)
         for gateway in self.gateways:
+            if not gateway.process.running() and not self.fault.struck:
+                continue
             try:
                 gateway.drained(drain)
             except TimeoutError as error:
@@ -216,12 +228,10 @@ class Run:
             code = gateway.process.stop()
             if code != 0:
                 self.problem(f"the gateway ended with {code}")
+        self.clean_up()
         self.log.close()
         found = self.extra_found + self.consume()
-        verdict = ledger.judge(self.log.path, found, ordered=self.fault.ordered)
-        if self.fault.bounded:
-            verdict.allowed_duplicates = sum(verdict.in_flight_at_strikes)
-        return verdict
+        return ledger.judge(self.log.path, found, ordered=self.fault.ordered, bounded=self.fault.bounded, struck=self.fault.struck)
 
     def consume(self, journals=True):
         """Reads every destination from its start, with a process that knows nothing of the gateway."""
@@ -240,6 +250,11 @@ class Run:
         for gateway in self.gateways:
             if gateway.process:
                 gateway.process.kill()
+        self.clean_up()
+
+    def clean_up(self):
+        while self.at_end:
+            self.at_end.pop()()
 
 
 def consumer(*words):
