@@ -63,6 +63,41 @@ def restart(run, gateway):
     gateway.start()
 
 
+def down_and(name, says, end, **options):
+    """The gateway ends while the broker is down and the spool holds what it acknowledged."""
+
+    def carry_out(run):
+        run.load(0.3)
+        run.strike("broker killed")
+        broker = run.kafka.processes[0] if run.fault.on == "kafka" else run.rabbitmq.process
+        broker.kill()
+        for _ in range(5 if run.long else 2):
+            run.during(2, 0.15)
+            run.strike(name)
+            end(run)
+        run.sender.rate(run.size * 0.05)
+        if run.fault.on == "kafka":
+            run.kafka.start(wait=False)
+            run.kafka.answers(run.topic)
+        else:
+            run.rabbitmq.start()
+            run.rabbitmq.answers(run.topic)
+        run.heal()
+        run.load(0.3)
+
+    for on in ("kafka", "rabbitmq"):
+        fault(f"{on}-down-and-{name}", on, says, **options)(carry_out)
+
+
+def kill_and_start(run):
+    run.gateway.process.kill()
+    run.gateway.start()
+
+
+down_and("gateway-stopped", "broker killed, and the gateway stopped (SIGTERM) meanwhile", lambda run: restart(run, run.gateway))
+down_and("gateway-killed", "broker killed, and the gateway killed (kill -9) meanwhile", kill_and_start, bounded=False)
+
+
 @everywhere("rolling-restart", "two replicas, restarted by SIGTERM in turn", ordered=False, replicas=2)
 def rolling_restart(run):
     times = 10 if run.long else 2

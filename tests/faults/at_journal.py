@@ -130,6 +130,7 @@ def spooling(on, break_it, mend_it):
         time.sleep(1)
         detach(tracer)
         run.during(2, 0.2)
+        run.sender.rate(run.size * 0.05)
         mend_it(run)
         run.heal()
         run.load(0.3)

@@ -1,6 +1,6 @@
 """Runs faults, prints a table, writes the results. `scripts/faults` is the way in.
 
-    main.py short | all | list | NAME...   [--size ACKS]
+    main.py short | all | planted | list | NAME...   [--long] [--size ACKS]
 """
 
 import argparse
@@ -16,6 +16,8 @@ import at_kafka  # noqa: F401
 import at_order  # noqa: F401
 import at_rabbitmq  # noqa: F401
 import brokers
+import gateway
+import planted
 import processes
 from stage import FAULTS, Run
 
@@ -81,6 +83,26 @@ def carry_out(fault, size, stage, long):
     return result
 
 
+def catch_planted(names):
+    """Every planted defect must fail its run, for its reason."""
+    gateway.BINARY = planted.build()
+    known = {fault.name: fault for fault in FAULTS}
+    results, stage = [], Brokers()
+    for defect, instrument, says in planted.DEFECTS:
+        if names and defect not in names:
+            continue
+        os.environ["HOOKSLUICE_PLANTED"] = defect
+        result = carry_out(known[instrument], 1500, stage, long=False)
+        caught = any(says in reason for reason in result["reasons"])
+        results.append({"defect": defect, "instrument": instrument, "caught": caught, "reasons": result["reasons"]})
+        print(f"{defect:28} {instrument:34} {'caught' if caught else 'NOT CAUGHT'}", flush=True)
+        for reason in result["reasons"]:
+            print(f"    {reason}", flush=True)
+    with open(processes.RUN / "planted.json", "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=1)
+    return 0 if all(result["caught"] for result in results) else 1
+
+
 def dose(doses):
     counted = {what: doses.count(what) for what in doses}
     return ", ".join(what if times == 1 else f"{times} × {what}" for what, times in counted.items())
@@ -109,6 +131,9 @@ def main():
         for fault in FAULTS:
             print(f"{fault.name:30} {'short' if fault.short else '':6} {fault.says}")
         return 0
+    processes.RUN.mkdir(parents=True, exist_ok=True)
+    if options.names[0] == "planted":
+        return catch_planted(options.names[1:])
     long = options.names == ["all"] or options.long
     if options.names == ["short"]:
         chosen = [fault for fault in FAULTS if fault.short]
@@ -121,7 +146,6 @@ def main():
         chosen = [fault for fault in FAULTS if fault.name in options.names]
     size = options.size or (5000 if long else 1500)
 
-    processes.RUN.mkdir(parents=True, exist_ok=True)
     results, stage, began = [], Brokers(), time.monotonic()
     print(" ".join(f"{title:{'<' if width > 20 else '>'}{width}}" for _, title, width in COLUMNS), flush=True)
     # A broker is started once: what concerns it runs in a row.
