@@ -11,7 +11,8 @@ def killed(run):
     run.load(0.3)
     run.strike("kill -9 of the broker")
     run.kafka.processes[0].kill()
-    run.during(5 if run.long else 2)
+    # Long enough for every pause between attempts to be at its longest.
+    run.during(25 if run.long else 2)
     back(run)
 
 
@@ -25,6 +26,23 @@ def frozen(run):
     run.kafka.processes[0].thaw()
     run.kafka.answers(run.topic)
     run.heal()
+    run.load(0.3)
+
+
+@fault("kafka-fenced", "kafka", "broker frozen about as long as a request may take, again and again")
+def fenced(run):
+    """The cluster drops a frozen broker from its list, and the client drops what is not in the list while its own requests
+    time out: a producer was once left without any broker for good."""
+    times = 12 if run.long else 4
+    for n in range(times):
+        run.load(0.6 / times)
+        run.strike("frozen for 9.7 to 10.4 s")
+        run.kafka.processes[0].freeze()
+        run.during(9.7 + 0.7 * n / times, 0.1)
+        run.kafka.processes[0].thaw()
+        run.sender.rate(run.size * 0.05)
+        run.kafka.answers(run.topic)
+        run.heal()
     run.load(0.3)
 
 

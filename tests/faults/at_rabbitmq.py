@@ -8,7 +8,8 @@ def killed(run):
     run.load(0.3)
     run.strike("kill -9 of the broker")
     run.rabbitmq.process.kill()
-    run.during(5 if run.long else 2)
+    # Long enough for every pause between attempts to be at its longest.
+    run.during(25 if run.long else 2)
     back(run)
 
 

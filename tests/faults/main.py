@@ -1,6 +1,6 @@
 """Runs faults, prints a table, writes the results. `scripts/faults` is the way in.
 
-    main.py short | all | planted | list | NAME...   [--long] [--size ACKS]
+    main.py short | all | planted | list | table | NAME...   [--long] [--size ACKS]
 """
 
 import argparse
@@ -104,6 +104,7 @@ def catch_planted(names):
 
 
 def dose(doses):
+    """What was done, and how often."""
     counted = {what: doses.count(what) for what in doses}
     return ", ".join(what if times == 1 else f"{times} × {what}" for what, times in counted.items())
 
@@ -121,6 +122,28 @@ def show(result):
         print(f"    {reason}", flush=True)
 
 
+RESULTS = processes.RUN / "results.json"
+
+
+def kept():
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def keep(result):
+    """The last result of each fault: a long run may be made in parts."""
+    RESULTS.write_text(json.dumps(kept() | {result["fault"]: result}, indent=1))
+
+
+def table():
+    """The results as the rows of docs/reliability.md."""
+    results = [kept()[fault.name] for fault in FAULTS if fault.name in kept()]
+    for result in results:
+        cells = [f"`{result['fault']}`", result["says"], result["dose"]]
+        cells += ["" if result.get(key) is None else f"{result[key]:,}" for key in ("acked", "lost", "forged", "duplicates", "recovery")]
+        print("| " + " | ".join([*cells, "" if result["passed"] else "**failed**"]) + " |")
+    print(f"\n{sum(result.get('acked', 0) for result in results):,} acknowledged in {len(results)} runs")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="+")
@@ -134,6 +157,9 @@ def main():
     processes.RUN.mkdir(parents=True, exist_ok=True)
     if options.names[0] == "planted":
         return catch_planted(options.names[1:])
+    if options.names == ["table"]:
+        table()
+        return 0
     long = options.names == ["all"] or options.long
     if options.names == ["short"]:
         chosen = [fault for fault in FAULTS if fault.short]
@@ -152,8 +178,7 @@ def main():
     for fault in sorted(chosen, key=lambda fault: ["journal", "rabbitmq", "kafka", "kafka-3"].index(fault.on)):
         results.append(carry_out(fault, size, stage, long))
         show(results[-1])
-        with open(processes.RUN / "results.json", "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=1)
+        keep(results[-1])
     acked = sum(result.get("acked", 0) for result in results)
     failed = [result["fault"] for result in results if not result["passed"]]
     print(f"{acked} acknowledged in all, {len(results)} runs, {time.monotonic() - began:.0f} s; " + (f"FAILED: {', '.join(failed)}" if failed else "nothing lost"))
