@@ -243,8 +243,11 @@ impl Client {
     ) -> Result<(i32, i64), PublishError> {
         let outcome = self.report(taken, topic, event).await;
         match outcome {
-            Err(PublishError::LaneDown(_)) if self.declare && !self.is_there(topic).await => {
-                probe::create(self, topic).await?;
+            Err(PublishError::LaneDown(_)) if self.declare => {
+                // Another event may have made it since this one was refused.
+                if !self.is_there(topic).await {
+                    probe::create(self, topic).await?;
+                }
                 let taken = self.send(topic, event);
                 self.report(taken, topic, event).await
             }
