@@ -33,6 +33,8 @@ pub mod read;
 pub mod contract;
 pub mod event;
 
+pub mod lint;
+
 pub mod destination;
 pub mod duplicates;
 

@@ -10,16 +10,16 @@ use serde_json::json;
 use super::files::ConfigFile;
 use super::health::{reachable, root_cause};
 use super::output::{Failure, Output, printable, runtime};
-use super::signing;
 use crate::clock;
 use crate::config::{self, Config, LoadedSource};
-use crate::delivery::{HeaderName, HeaderValue, Headers, Method, RawDelivery};
+use crate::delivery::{HeaderName, HeaderValue, Headers, Method};
 use crate::provider::definition::{Alternative, Find};
 use crate::provider::nearest::did_you_mean;
 use crate::provider::sample::{Request, Sample};
 use crate::provider::settings::Given;
 use crate::provider::{Catalogue, Definition, Settings};
 use crate::secret::{NamedSecret, Secret};
+use crate::verify::{self, Signed, Unsigned};
 
 #[derive(Debug, clap::Args)]
 pub struct SignArgs {
@@ -66,7 +66,7 @@ struct What {
 struct Delivery {
     event: String,
     to: String,
-    signed: RawDelivery,
+    signed: Signed,
     /// Something to know about sending it twice.
     note: Option<&'static str>,
 }
@@ -76,6 +76,8 @@ struct Signer {
     definition: Definition,
     settings: Settings,
     secrets: Vec<NamedSecret>,
+    /// The source's pin.
+    signature: Option<String>,
     catalogue: Catalogue,
     /// Where it is sent.
     to: String,
@@ -227,29 +229,35 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
         given.push(name_parsed, HeaderValue::from_str(&value).map_err(|_| wrong("value"))?);
     }
     let method = sample.request.method.as_deref().unwrap_or("POST");
-    let path = signer
-        .to
-        .parse::<http::Uri>()
-        .map_err(|error| Failure::usage(format!("`{}`: {error}", signer.to)))?;
-    let now = clock::now();
-    let unsigned = RawDelivery {
+    let uri = signer.to.parse::<http::Uri>();
+    if !uri
+        .as_ref()
+        .is_ok_and(|uri| uri.scheme().is_some() && uri.host().is_some())
+    {
+        return Err(Failure::usage(format!(
+            "`{}` is not a URL; write it as `http://127.0.0.1:8080/in/github`",
+            signer.to
+        )));
+    }
+    let unsigned = Unsigned {
         method: method
             .parse::<Method>()
             .map_err(|_| Failure::usage(format!("`{method}` is not a method")))?,
-        path: path.path().to_owned(),
-        query: sample.request.query.clone(),
-        url: signer.believed.clone(),
+        url: with_query(&signer.believed, &sample.request.query),
         headers: given,
         body: Bytes::from(body),
-        received: now,
-        sender: None,
+        at: clock::now(),
     };
-    let signed =
-        signing::sign(&signer.definition, &signer.secrets, &signer.settings, unsigned, now).map_err(Failure::usage)?;
-    let to = match signed.query.as_str() {
-        "" => signer.to,
-        query => format!("{}?{query}", signer.to),
-    };
+    let Signer {
+        definition,
+        settings,
+        secrets,
+        signature,
+        ..
+    } = &signer;
+    let signed = verify::sign(definition, secrets, settings, signature.as_deref(), unsigned)
+        .map_err(|problems| Failure::usage(format!("cannot sign for `{}`: {}", what.provider, problems.join("; "))))?;
+    let to = with_query(&with_query(&signer.to, &sample.request.query), &signed.added_query);
     let note = (!id_in_header && !signer.definition.event.id.is_empty())
         .then_some("the event's id is in the body: sent again as it is, it counts as a duplicate");
     Ok(Delivery {
@@ -265,7 +273,7 @@ fn from_config(what: &What) -> Result<Signer, Failure> {
     let path = what.config.find_here().ok_or_else(|| {
         Failure::usage("no configuration: name one with `--config FILE`, start `hooksluice quickstart`, or give `--secret-env` and `--to`")
     })?;
-    let config = config::settings(Some(&path), std::env::vars())?;
+    let config = config::settings(Some(&path), config::environment())?;
     let name = choose(what, &config, &path.display().to_string())?;
     // Only this source: an operator's shell may lack the secrets of the others.
     let loaded = config::load_only(config, &name)?;
@@ -281,6 +289,7 @@ fn from_config(what: &What) -> Result<Signer, Failure> {
         definition: source.definition.clone(),
         settings: source.settings.clone(),
         secrets: source.secrets.clone(),
+        signature: source.signature.clone(),
         believed: source.public_url.clone().unwrap_or_else(|| to.clone()),
         to,
         catalogue: loaded.catalogue,
@@ -313,6 +322,7 @@ fn without_config(what: &What, variable: &str) -> Result<Signer, Failure> {
             name: variable.into(),
             secret: Secret::new(secret),
         }],
+        signature: None,
         believed: to.clone(),
         to,
         catalogue,
@@ -429,6 +439,14 @@ fn finds(alternatives: &[Alternative]) -> impl Iterator<Item = &Find> {
         Alternative::One(find) => std::slice::from_ref(&**find),
         Alternative::Joined(finds) => finds.as_slice(),
     })
+}
+
+fn with_query(url: &str, query: &str) -> String {
+    match (query, url.contains('?')) {
+        ("", _) => url.to_owned(),
+        (query, true) => format!("{url}&{query}"),
+        (query, false) => format!("{url}?{query}"),
+    }
 }
 
 /// For a POSIX shell.

@@ -45,7 +45,7 @@ impl ConfigFile {
     /// Loads and compiles what `serve` would serve. Every problem at once.
     pub fn load(&self) -> Result<(Option<PathBuf>, Loaded), Failure> {
         let path = self.find()?;
-        let (loaded, mut problems) = config::inspect(path.as_deref(), std::env::vars());
+        let (loaded, mut problems) = config::inspect(path.as_deref(), config::environment());
         problems.extend(serve::check(&loaded).err().unwrap_or_default());
         if problems.is_empty() {
             Ok((path, loaded))
@@ -57,7 +57,7 @@ impl ConfigFile {
     /// The settings alone: an operator's shell has not the gateway's secrets.
     pub fn settings_here(&self) -> Result<Option<Config>, Failure> {
         match self.find_here() {
-            Some(path) => Ok(Some(config::settings(Some(&path), std::env::vars())?)),
+            Some(path) => Ok(Some(config::settings(Some(&path), config::environment())?)),
             None => Ok(None),
         }
     }

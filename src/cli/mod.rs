@@ -6,11 +6,11 @@ mod check;
 mod deliver;
 mod files;
 mod health;
+mod lint;
 mod output;
 mod providers;
 mod quickstart;
 mod serve;
-mod signing;
 mod stored;
 
 use std::ffi::OsString;

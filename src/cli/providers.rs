@@ -3,21 +3,39 @@
 use serde_json::{Value, json};
 
 use super::files::ConfigFile;
+use super::lint;
 use super::output::{Failure, Output};
 use crate::config::source::{needs_secret, signature_name};
 use crate::provider::definition::{Prove, Setting};
 use crate::provider::{Catalogue, Definition};
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     /// Show this one.
     name: Option<String>,
 
     #[command(flatten)]
     config: ConfigFile,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Hold definitions against their samples: each verifies, and nothing forged does.
+    Lint(lint::Args),
 }
 
 pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
+    match &args.command {
+        Some(Command::Lint(args)) => lint::run(args, out),
+        None => show_or_list(args, out),
+    }
+}
+
+fn show_or_list(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let paths = args
         .config
         .settings_here()?

@@ -62,7 +62,7 @@ impl Quarantine {
 impl Destination {
     /// What is wrong with it, as far as that shows without asking the broker.
     pub fn problems(&self, place: &str, journal: bool) -> Vec<Problem> {
-        let mut found = Vec::new();
+        let mut found: Vec<String> = Vec::new();
         let mut kinds = 0;
         #[cfg(feature = "kafka")]
         if let Some(kafka) = &self.kafka {

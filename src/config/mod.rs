@@ -85,7 +85,19 @@ const SECTIONS: [&str; 9] = [
 
 /// Loads a configuration file and the environment. Every problem at once.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
-    load_with(Some(path), std::env::vars())
+    load_with(Some(path), environment())
+}
+
+/// The process's variables that are settings. What is not UTF-8 is refused when it is read.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| {
+            (
+                name.to_string_lossy().into_owned(),
+                value.to_string_lossy().into_owned(),
+            )
+        })
+        .filter(|(name, _)| name.starts_with(tree::PREFIX))
 }
 
 /// As [`load`], with the environment given, and perhaps without a file. (Secrets under `env:` come from the process's environment.)

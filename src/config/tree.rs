@@ -44,12 +44,23 @@ impl Tree {
         file: Option<(&str, &str, FileFormat)>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Problem> {
+        let environment: config::Map<String, String> = environment.into_iter().collect();
+        let marked = |(name, value): &(&String, &String)| {
+            name.starts_with(PREFIX) && value.contains(char::REPLACEMENT_CHARACTER)
+        };
+        if let Some((name, _)) = environment.iter().find(marked) {
+            return Err(Problem::new(
+                format!("environment variable `{name}`"),
+                "is not UTF-8",
+                "set it as UTF-8 text",
+            ));
+        }
         // An empty variable counts as not set: compose files and charts pass those for what is left out.
         let environment = Environment::with_prefix(PREFIX)
             .prefix_separator("__")
             .separator("__")
             .ignore_empty(true)
-            .source(Some(environment.into_iter().collect()));
+            .source(Some(environment));
         let given = environment
             .collect()
             .map_err(|error| Problem::new("environment", error.to_string(), "set it as UTF-8 text"))?;

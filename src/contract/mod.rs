@@ -122,6 +122,8 @@ pub const OTHER: &str = "other";
 /// A part broke its contract in mode `enforce`: nothing of the delivery is published.
 #[derive(Debug)]
 pub struct Enforced {
+    /// The contract of the first part that broke; `None` when it could not be read at all.
+    pub schema: Option<Arc<SchemaName>>,
     /// `contract`, or the reason of [`crate::read::NotReadable`], of the first part that broke.
     pub reason: &'static str,
     /// Of all parts that broke, at most [`MAX_VIOLATIONS`]; pointers of a batch begin with the element's index.
@@ -201,9 +203,14 @@ impl Contracts {
             let mode = self.modes.of(&part.found.event);
             let verdict = self.verdict(&part, mode);
             if mode == Mode::Enforce
-                && let Verdict::Broken { reason, violations, .. } = verdict
+                && let Verdict::Broken {
+                    reason,
+                    schema,
+                    violations,
+                } = verdict
             {
                 let enforced = enforced.get_or_insert(Enforced {
+                    schema,
                     reason,
                     violations: Vec::new(),
                 });

@@ -21,6 +21,9 @@ use crate::verify::problems::Problems;
 use reply::{Keys, Template};
 pub use reply::{LONGEST_ECHO, Reply};
 
+/// A challenge is small. A larger body is an event, and is not parsed once more to find that out.
+const LARGEST_CHALLENGE: usize = 16 * 1024;
+
 /// The handshakes of one source, compiled.
 #[derive(Debug)]
 pub struct Handshakes {
@@ -109,6 +112,9 @@ impl Handshakes {
         key: Option<&str>,
         takes: impl Fn(&Proof) -> bool,
     ) -> Option<Result<Reply, HandshakeError>> {
+        if raw.body.len() > LARGEST_CHALLENGE {
+            return None;
+        }
         let view = View::new(raw, &self.pointers);
         let asked = self
             .all
@@ -159,12 +165,18 @@ impl Challenge {
                         .credential(&token.setting)
                         .map(|secret| secret.expose().to_vec()),
                 );
+                // An empty one would be what everybody has who sends none.
+                values.retain(|value| !value.is_empty());
                 Proof::Token(find, values)
             }
             _ => return problems.none("`token` goes with `prove = \"token\"`, and only with it"),
         };
         let template = Template::compile(&rule.reply, settings, pointers, problems)?;
         let confirm = match &rule.confirm {
+            // Else anybody could have us call out.
+            Some(_) if rule.prove != Prove::Signature => {
+                return problems.none("only a signed challenge may name a URL to be fetched");
+            }
             Some(confirm) => {
                 let find = Finder::compile(&confirm.url, Allowed::default(), settings, pointers, problems)?;
                 Some((find, Hosts::new(&confirm.hosts, None)))

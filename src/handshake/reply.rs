@@ -19,6 +19,9 @@ use crate::verify::{encode, hashes, secrets};
 /// Bytes of one value of the challenge's that an answer may repeat. The longest that a platform sends is a few hundred.
 pub const LONGEST_ECHO: usize = 1024;
 
+/// Bytes of a value that is signed for somebody who proved nothing. X and LinkedIn send UUIDs and shorter.
+const LONGEST_KEYED: usize = 128;
+
 /// What to answer: bounded, sent with `nosniff`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -201,6 +204,12 @@ impl Value {
         let Some(keyed) = self.keyed else {
             return String::from_utf8(value.into_owned()).map_err(|_| malformed("is not UTF-8"));
         };
+        // Whoever may ask without proof would have us sign whatever they like, under the key that signs events: what
+        // is keyed is then a bare token, which no event's body is.
+        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        if key.is_none() && (value.is_empty() || value.len() > LONGEST_KEYED || !value.iter().all(is_token)) {
+            return Err(malformed("is no token of letters, digits, `-`, `_` and `.`"));
+        }
         let secret = keys
             .get(key)
             .ok_or_else(|| malformed("cannot be keyed: the source has no secret"))?;

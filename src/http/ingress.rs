@@ -1,12 +1,17 @@
 //! From a socket to a [`RawDelivery`], and from what became of it to an answer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::body::{self, BodyLimits};
@@ -54,7 +59,7 @@ struct Line {
     bytes: usize,
 }
 
-pub async fn deliver(request: HttpRequest, payload: Payload, ingress: Data<Ingress>) -> HttpResponse {
+pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<Ingress>) -> HttpResponse {
     let gateway = ingress.gateway.load_full();
     let mut line = Line {
         source: "unknown".into(),
@@ -66,16 +71,16 @@ pub async fn deliver(request: HttpRequest, payload: Payload, ingress: Data<Ingre
     };
     let Some(endpoint) = gateway.endpoints.get(request.path()).cloned() else {
         let account = Account::open(gateway.unknown.clone());
-        return turn_away(&ingress, account, &line, &TurnedAway::UnknownSource);
+        return unread(turn_away(&ingress, account, &line, &TurnedAway::UnknownSource), payload);
     };
     line.source = endpoint.source.origin.source().clone();
     let account = Account::open(endpoint.source.metrics.clone());
     let Some(in_hand) = InHand::take(&ingress.in_flight, gateway.limits.max_in_flight) else {
-        return turn_away(&ingress, account, &line, &TurnedAway::Overloaded);
+        return unread(turn_away(&ingress, account, &line, &TurnedAway::Overloaded), payload);
     };
-    let raw = match receive(&request, payload, &endpoint, &gateway).await {
+    let raw = match receive(&request, &mut payload, &endpoint, &gateway).await {
         Ok(raw) => raw,
-        Err(turned_away) => return turn_away(&ingress, account, &line, &turned_away),
+        Err(turned_away) => return unread(turn_away(&ingress, account, &line, &turned_away), payload),
     };
     line.sender = raw.sender;
     line.bytes = raw.body.len();
@@ -97,7 +102,7 @@ pub async fn deliver(request: HttpRequest, payload: Payload, ingress: Data<Ingre
 /// Checks what can be checked without the body, then reads it within the limits.
 async fn receive(
     request: &HttpRequest,
-    mut payload: Payload,
+    payload: &mut Payload,
     endpoint: &Endpoint,
     gateway: &Gateway,
 ) -> Result<RawDelivery, TurnedAway> {
@@ -119,7 +124,7 @@ async fn receive(
         timeout: gateway.limits.body_timeout,
         min_rate: gateway.limits.min_rate,
     };
-    let body = body::read(&mut payload, declared, &limits).await?;
+    let body = body::read(payload, declared, &limits).await?;
 
     let origin = proxies::origin(request, &gateway.limits.trusted_proxies);
     let mut url = match &endpoint.public_url {
@@ -168,6 +173,34 @@ async fn carry(
             response
         }
         Err(refusal) => turn_away(&ingress, account, &line, &refusal.into()),
+    }
+}
+
+/// An answer before the body was read to its end. As long as the payload lives, actix closes the connection after a
+/// bounded time; once it is dropped, actix reads on for as long as a chunked sender goes on sending.
+fn unread(response: HttpResponse, payload: Payload) -> HttpResponse {
+    response
+        .map_body(|_, body| Unread {
+            body,
+            _payload: payload,
+        })
+        .map_into_boxed_body()
+}
+
+struct Unread {
+    body: BoxBody,
+    _payload: Payload,
+}
+
+impl MessageBody for Unread {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
     }
 }
 

@@ -9,6 +9,6 @@ mod response;
 mod server;
 mod tls;
 
-pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
 pub use admin::Health;
+pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
 pub use server::{Server, ServerError};

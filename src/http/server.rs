@@ -75,7 +75,10 @@ impl Server {
             recent: recent.clone(),
         });
         let settings = &loaded.config.ingress;
-        let workers = settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).max(1);
+        let workers = settings
+            .workers
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from))
+            .max(1);
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(shared.clone())
@@ -90,7 +93,10 @@ impl Server {
         .disable_signals();
         let listener = listen(settings.listen, "ingress.listen")?;
         let ingress_address = listener.local_addr()?;
-        let certificate = loaded.certified.clone().map(|certified| Arc::new(Certificate::new(certified)));
+        let certificate = loaded
+            .certified
+            .clone()
+            .map(|certified| Arc::new(Certificate::new(certified)));
         let server = match &certificate {
             Some(certificate) => server.listen_rustls_0_23(listener, tls::server_config(certificate.clone())?)?,
             None => server.listen(listener)?,

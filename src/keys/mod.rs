@@ -93,8 +93,9 @@ impl Keyring {
         })
     }
 
-    /// The key set at `target`. A set without `kid` is fetched again, at most once a minute; whether it then has
-    /// the key is for the caller to see.
+    /// The key set at `target`. A set without `kid` is fetched again, at most once a minute; whether the new one has
+    /// the key is for the caller to see. An error where it lacks the key and no newer one could be had: the platform
+    /// may have changed its keys.
     pub async fn key_set(&self, target: &Target, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, FetchError> {
         let lacks = |keys: &Keys| matches!(keys, Keys::Set(set) if !set.has(kid));
         match self.keys(target, Kind::Set, now, lacks).await? {
@@ -112,7 +113,8 @@ impl Keyring {
         }
     }
 
-    /// Takes in what `target` is known to serve, as if it had been fetched at `now`: recorded deliveries bring their keys.
+    /// Takes in what `target` is known to serve, to be used for a day from `now` and not asked for again: recorded
+    /// deliveries bring their keys.
     pub fn remember(&self, target: &Target, body: &[u8], now: Timestamp) -> Result<(), FetchError> {
         let kind = if body.trim_ascii_start().starts_with(b"{") {
             Kind::Set
@@ -125,7 +127,7 @@ impl Keyring {
         };
         let now = now.as_second();
         let fresh = Fresh {
-            refresh_at: now + REFRESH.end(),
+            refresh_at: now + USABLE,
             expires_at: now + USABLE,
         };
         lock(&self.slot(target).state).keys = Some((parse(kind, &fetched, target)?, fresh));
@@ -154,7 +156,9 @@ impl Keyring {
         let state = lock(&slot.state).clone();
         let rests = state.tried.is_some_and(|tried| now - tried < REST);
         match state.keys {
-            Some((keys, fresh)) if now < fresh.expires_at && (rests || !lacks(&keys)) => return Ok(keys),
+            Some((keys, fresh)) if now < fresh.expires_at && (!lacks(&keys) || (rests && state.error.is_none())) => {
+                return Ok(keys);
+            }
             _ => {}
         }
         if let (true, Some(error)) = (rests, state.error) {
@@ -167,6 +171,7 @@ impl Keyring {
         let outcome = tokio::spawn(task).await;
         let state = lock(&slot.state).clone();
         match (outcome, state.keys) {
+            (Ok(Err(error)), Some((keys, _))) if lacks(&keys) => Err(error),
             (_, Some((keys, fresh))) if now < fresh.expires_at => Ok(keys),
             (Ok(Err(error)), _) => Err(error),
             _ => Err(unusable(target, "could not be taken in")),
@@ -185,7 +190,7 @@ impl Keyring {
         let state = lock(&slot.state).clone();
         let (keys, fresh) = state.keys?;
         let rests = state.tried.is_some_and(|tried| now - tried < REST);
-        if now >= fresh.expires_at || (lacks(&keys) && !rests) {
+        if now >= fresh.expires_at || (lacks(&keys) && !(rests && state.error.is_none())) {
             return None;
         }
         if now >= fresh.refresh_at

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 pub use publish::Acknowledgement;
 pub use source::{Route, Source, Target, Way};
 
-use crate::contract::{CheckedDelivery, Enforced, Verdict};
+use crate::contract::{Enforced, OTHER};
 use crate::delivery::RawDelivery;
 use crate::destination::PublishError;
 use crate::event;
@@ -92,10 +92,18 @@ pub async fn process(
     let coverage = source.verifier.coverage(verified.proof());
     let parts = source.reader.read(verified, coverage);
     let checked = source.contracts.check(parts).map_err(|enforced| {
-        source.metrics.contract_check("other", "", "enforced");
+        let labels = enforced
+            .schema
+            .as_ref()
+            .map_or((OTHER, ""), |schema| (&*schema.event, &*schema.version));
+        source.metrics.contract_check(labels, "broken");
         Refusal::Contract(enforced)
     })?;
-    count_checks(source, &checked);
+    for part in checked.parts() {
+        source
+            .metrics
+            .contract_check(part.verdict().labels(), part.verdict().result());
+    }
 
     let events = event::events(&source.origin, &checked, coverage);
     let acknowledgement = publish::all(source, &checked, events, deadline).await?;
@@ -105,23 +113,11 @@ pub async fn process(
 /// A handshake that must be confirmed to the platform is answered only after the confirmation.
 async fn confirm(source: &Source, reply: Reply) -> Result<Accepted, Refusal> {
     if let Some(target) = &reply.confirm {
-        source.keyring.confirm(target)
+        source
+            .keyring
+            .confirm(target)
             .await
             .map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
     }
     Ok(Accepted::Handshake(reply))
-}
-
-fn count_checks(source: &Source, checked: &CheckedDelivery<'_>) {
-    for part in checked.parts() {
-        let (schema, result) = match part.verdict() {
-            Verdict::Passed { schema } => (Some(schema), "passed"),
-            Verdict::None => (None, "none"),
-            Verdict::Off => (None, "off"),
-            Verdict::Shadow { schema, .. } => (schema.as_ref(), "shadow"),
-            Verdict::Broken { schema, .. } => (schema.as_ref(), "quarantined"),
-        };
-        let (event, version) = schema.map_or(("other", ""), |s| (&*s.event, &*s.version));
-        source.metrics.contract_check(event, version, result);
-    }
 }

@@ -201,6 +201,36 @@ impl Catalogue {
         sample::read(provider, name, &self.files(provider))
     }
 
+    /// Where a provider's definition is, for messages.
+    pub fn place(&self, name: &str) -> Option<String> {
+        self.file(name, "provider.toml").map(|file| file.place())
+    }
+
+    /// The provider that this one is laid over, where it says `extends`.
+    pub fn base(&self, name: &str) -> Option<String> {
+        let (table, _) = self.own_table(name).ok()?;
+        table.get("extends")?.as_str().map(str::to_owned)
+    }
+
+    /// Every file of a provider's folder, by its path inside it, and its place.
+    pub fn paths(&self, name: &str) -> Vec<(String, String)> {
+        self.files(name)
+            .into_iter()
+            .map(|(path, file)| (path, file.place()))
+            .collect()
+    }
+
+    /// Providers that this folder holds, sorted.
+    pub fn names_in(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = entries(folder)
+            .into_iter()
+            .filter(|(_, path)| path.join("provider.toml").is_file())
+            .map(|(name, _)| name)
+            .collect();
+        names.sort();
+        names
+    }
+
     /// The merged table of `provider.toml`, and its place.
     fn table(&self, name: &str) -> Result<(toml::Table, String), CatalogueError> {
         let (mut table, place) = self.own_table(name)?;

@@ -1,14 +1,10 @@
 //! `provider.toml`, as it is written. Each room compiles its own part once, at load.
 //!
-//! A text that is `"$name"`, where `name` is a declared setting, stands for what the source gives for it (the generic
-//! providers take their header names so): [`Definition::from_table`] fills it in before the typed parse. A parameter
-//! that is not given goes away with the key it stands at, and with the tables that it leaves empty.
+//! A text that is `"${name}"` stands for what a source gives for that setting: `template` fills it in before the typed parse.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-
-use super::Settings;
 
 /// One platform.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,53 +48,6 @@ pub struct Definition {
     pub batch: Option<Batch>,
     #[serde(default)]
     pub answer: Answer,
-}
-
-impl Definition {
-    /// The definition as one source uses it: its parameters filled in. With default settings, what a listing shows.
-    pub fn from_table(mut table: toml::Table, settings: &Settings) -> Result<Self, toml::de::Error> {
-        let declared = table.get("settings").and_then(toml::Value::as_table).cloned().unwrap_or_default();
-        for (section, value) in table.iter_mut() {
-            if section != "settings" {
-                fill(value, &declared, settings);
-            }
-        }
-        table.try_into()
-    }
-}
-
-/// Fills in parameters; false when `value` is a parameter that nobody gave, or held nothing else.
-fn fill(value: &mut toml::Value, declared: &toml::Table, settings: &Settings) -> bool {
-    use toml::Value;
-    match value {
-        Value::String(text) => {
-            let Some((name, setting)) = text.strip_prefix('$').and_then(|name| declared.get_key_value(name)) else {
-                return true;
-            };
-            let list = setting.get("list").and_then(Value::as_bool) == Some(true);
-            *value = match settings.texts(name) {
-                texts if list && !texts.is_empty() => Value::Array(texts.iter().cloned().map(Value::String).collect()),
-                [text, ..] => Value::String(text.clone()),
-                [] => match setting.get("default") {
-                    Some(default) => default.clone(),
-                    // In a listing nobody has given it yet; a source without it is refused when its settings are checked.
-                    None => return setting.get("required").and_then(Value::as_bool) == Some(true),
-                },
-            };
-            true
-        }
-        Value::Array(items) => {
-            let some = !items.is_empty();
-            items.retain_mut(|item| fill(item, declared, settings));
-            !some || !items.is_empty()
-        }
-        Value::Table(members) => {
-            let some = !members.is_empty();
-            members.retain(|_, member| fill(member, declared, settings));
-            !some || !members.is_empty()
-        }
-        _ => true,
-    }
 }
 
 impl Find {
@@ -277,6 +226,8 @@ pub enum TimeFormat {
     Unix,
     UnixMs,
     Rfc3339,
+    /// A date and a time without an offset, `T` or a space between them, where the platform means UTC.
+    IsoUtc,
     HttpDate,
 }
 

@@ -136,7 +136,7 @@ pub(super) fn read(provider: &str, name: &str, files: &BTreeMap<String, File>) -
         problem: match known.len() {
             0 => format!("no sample `{name}`: this provider has none; give a body with `--body FILE`"),
             _ => format!(
-                "no sample `{name}`{}; there are {}",
+                "no sample `{name}`{} (there are {})",
                 did_you_mean(name, known.iter().map(String::as_str)),
                 known.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
             ),

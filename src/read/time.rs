@@ -10,8 +10,20 @@ pub fn parse(text: &str, format: TimeFormat) -> Option<Timestamp> {
         TimeFormat::Unix => decimal(text, 1_000_000_000),
         TimeFormat::UnixMs => decimal(text, 1_000_000),
         TimeFormat::Rfc3339 => text.parse().ok(),
+        TimeFormat::IsoUtc => without_offset(text),
         TimeFormat::HttpDate => jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok(),
     }
+}
+
+/// One with an offset says itself what it means.
+fn without_offset(text: &str) -> Option<Timestamp> {
+    let civil = || {
+        text.parse::<jiff::civil::DateTime>()
+            .ok()?
+            .to_zoned_datetime(jiff::tz::TimeZone::UTC)
+            .ok()
+    };
+    text.parse().ok().or_else(|| Some(civil()?.timestamp()))
 }
 
 /// `1700000000.25`, exactly: `unit` nanoseconds each.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::destination::journal::{Journal, JournalError, State};
 use crate::destination::kafka::Kafka;
 #[cfg(feature = "rabbitmq")]
 use crate::destination::rabbitmq::RabbitMq;
-use crate::destination::spool::{Outlet, Spool, Stats, Tuning};
+use crate::destination::spool::{Outlet, Spool, Tuning};
 use crate::destination::{Destination, Feed, Finding};
 use crate::pipeline::{Target, Way};
 use crate::telemetry::Metrics;
@@ -42,62 +43,62 @@ struct JournalSide {
 struct Broker {
     /// Of the settings and the credentials as they were read.
     fingerprint: [u8; 32],
-    client: Client,
+    client: Box<dyn Client>,
     target: Target,
 }
 
-#[derive(Debug)]
-enum Client {
-    #[cfg(feature = "kafka")]
-    Kafka(Kafka),
-    #[cfg(feature = "rabbitmq")]
-    RabbitMq(RabbitMq),
+/// One connection to a broker, with its two destinations.
+trait Client: std::fmt::Debug + Send + Sync {
+    fn main(&self) -> Arc<dyn Destination>;
+    fn quarantine(&self) -> Arc<dyn Destination>;
+    fn close(&self, deadline: Duration) -> BoxFuture<'_, ()>;
 }
 
-impl Client {
-    fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Self, Vec<Problem>> {
-        let placed = |found: Vec<String>| -> Vec<Problem> {
-            found.into_iter().map(|message| Problem::new(format!("destinations.{name}"), message, "")).collect()
-        };
-        #[cfg(feature = "kafka")]
-        if let Some(kafka) = &settings.kafka {
-            let opened = Kafka::open(name, kafka, &settings.quarantine.kafka(), runtime.clone());
-            return opened.map(Self::Kafka).map_err(placed);
+macro_rules! client {
+    ($kind:ty) => {
+        impl Client for $kind {
+            fn main(&self) -> Arc<dyn Destination> {
+                Self::main(self)
+            }
+            fn quarantine(&self) -> Arc<dyn Destination> {
+                Self::quarantine(self)
+            }
+            fn close(&self, deadline: Duration) -> BoxFuture<'_, ()> {
+                Box::pin(Self::close(self, deadline))
+            }
         }
-        #[cfg(feature = "rabbitmq")]
-        if let Some(rabbitmq) = &settings.rabbitmq {
-            let opened = RabbitMq::open(name, rabbitmq, &settings.quarantine.rabbitmq(), runtime.clone());
-            return opened.map(Self::RabbitMq).map_err(placed);
-        }
-        Err(placed(vec!["has no kind that this build knows".into()]))
-    }
+    };
+}
 
-    fn main(&self) -> Arc<dyn Destination> {
-        match self {
-            #[cfg(feature = "kafka")]
-            Self::Kafka(kafka) => kafka.main(),
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(rabbitmq) => rabbitmq.main(),
-        }
-    }
+#[cfg(feature = "kafka")]
+client!(Kafka);
+#[cfg(feature = "rabbitmq")]
+client!(RabbitMq);
 
-    fn quarantine(&self) -> Arc<dyn Destination> {
-        match self {
-            #[cfg(feature = "kafka")]
-            Self::Kafka(kafka) => kafka.quarantine(),
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(rabbitmq) => rabbitmq.quarantine(),
-        }
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "rabbitmq")),
+    expect(unused_variables, reason = "no kind is built in")
+)]
+fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Box<dyn Client>, Vec<Problem>> {
+    let placed = |found: Vec<String>| -> Vec<Problem> {
+        found
+            .into_iter()
+            .map(|message| Problem::new(format!("destinations.{name}"), message, ""))
+            .collect()
+    };
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &settings.kafka {
+        let opened = Kafka::open(name, kafka, &settings.quarantine.kafka(), runtime.clone());
+        return opened.map(|kafka| Box::new(kafka) as Box<dyn Client>).map_err(placed);
     }
-
-    async fn close(&self, deadline: Duration) {
-        match self {
-            #[cfg(feature = "kafka")]
-            Self::Kafka(kafka) => kafka.close(deadline).await,
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(rabbitmq) => rabbitmq.close(deadline).await,
-        }
+    #[cfg(feature = "rabbitmq")]
+    if let Some(rabbitmq) = &settings.rabbitmq {
+        let opened = RabbitMq::open(name, rabbitmq, &settings.quarantine.rabbitmq(), runtime.clone());
+        return opened
+            .map(|rabbitmq| Box::new(rabbitmq) as Box<dyn Client>)
+            .map_err(placed);
     }
+    Err(placed(vec!["has no kind that this build knows".into()]))
 }
 
 impl Destinations {
@@ -115,7 +116,12 @@ impl Destinations {
                 Some(JournalSide { journal, spool, target })
             }
         };
-        Ok(Self { journal, brokers: BTreeMap::new(), metrics: metrics.clone(), runtime })
+        Ok(Self {
+            journal,
+            brokers: BTreeMap::new(),
+            metrics: metrics.clone(),
+            runtime,
+        })
     }
 
     /// Opens what is new or changed, closes what is gone or changed. While one is being changed, its events go to the
@@ -125,10 +131,14 @@ impl Destinations {
         let mut problems = Vec::new();
         for (name, settings) in wanted {
             let fingerprint = fingerprint(settings);
-            if self.brokers.get(name).is_some_and(|broker| broker.fingerprint == fingerprint) {
+            if self
+                .brokers
+                .get(name)
+                .is_some_and(|broker| broker.fingerprint == fingerprint)
+            {
                 continue;
             }
-            match Client::open(name, settings, &self.runtime) {
+            match open(name, settings, &self.runtime) {
                 Ok(client) => opened.push((name, settings, fingerprint, client)),
                 Err(found) => problems.extend(found),
             }
@@ -137,7 +147,12 @@ impl Destinations {
             return Err(problems);
         }
         let changed: Vec<String> = opened.iter().map(|(name, ..)| (*name).clone()).collect();
-        let gone: Vec<String> = self.brokers.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        let gone: Vec<String> = self
+            .brokers
+            .keys()
+            .filter(|name| !wanted.contains_key(*name))
+            .cloned()
+            .collect();
         for name in changed.iter().chain(&gone) {
             if let Some(broker) = self.brokers.remove(name) {
                 broker.close(CLOSE).await;
@@ -150,8 +165,18 @@ impl Destinations {
                 Some(side) if settings.quarantine.journal => side.target.quarantine.clone(),
                 _ => outlet(client.quarantine()),
             };
-            let target = Target { main: outlet(client.main()), quarantine };
-            self.brokers.insert(name.clone(), Broker { fingerprint, client, target });
+            let target = Target {
+                main: outlet(client.main()),
+                quarantine,
+            };
+            self.brokers.insert(
+                name.clone(),
+                Broker {
+                    fingerprint,
+                    client,
+                    target,
+                },
+            );
         }
         Ok(())
     }
@@ -171,12 +196,19 @@ impl Destinations {
     /// What can be asked from other threads while destinations come and go.
     pub fn state(&self) -> DestinationState {
         DestinationState {
-            journal: self.journal.as_ref().map(|side| (side.journal.clone(), side.spool.clone())),
+            journal: self
+                .journal
+                .as_ref()
+                .map(|side| (side.journal.clone(), side.spool.clone())),
             outlets: self
                 .brokers
                 .values()
-                .flat_map(|broker| [&broker.target.main.outlet, &broker.target.quarantine.outlet])
-                .cloned()
+                .map(|broker| {
+                    (
+                        broker.target.main.outlet.clone(),
+                        broker.target.quarantine.outlet.clone(),
+                    )
+                })
                 .collect(),
         }
     }
@@ -194,14 +226,17 @@ impl Destinations {
 impl Broker {
     async fn close(&self, deadline: Duration) {
         let until = Instant::now() + deadline;
-        tokio::join!(self.target.main.outlet.close(until), self.target.quarantine.outlet.close(until));
+        tokio::join!(
+            self.target.main.outlet.close(until),
+            self.target.quarantine.outlet.close(until)
+        );
         self.client.close(until.saturating_duration_since(Instant::now())).await;
     }
 }
 
 /// Asks the brokers of a configuration, for `check --live`. `feeds` are the sources behind each destination.
 pub async fn probe(name: &str, settings: &Settings, feeds: Vec<Feed>, runtime: Handle) -> Vec<Finding> {
-    match Client::open(name, settings, &runtime) {
+    match open(name, settings, &runtime) {
         Ok(client) => {
             let mut findings = client.main().probe(feeds.clone()).await;
             if !settings.quarantine.journal {
@@ -210,20 +245,27 @@ pub async fn probe(name: &str, settings: &Settings, feeds: Vec<Feed>, runtime: H
             client.close(Duration::from_secs(1)).await;
             findings
         }
-        Err(problems) => problems.into_iter().map(|p| Finding::problem(p.place, p.message, p.remedy)).collect(),
+        Err(problems) => problems
+            .into_iter()
+            .map(|p| Finding::problem(p.place, p.message, p.remedy))
+            .collect(),
     }
 }
 
 fn way(outlet: Outlet, metrics: &Metrics) -> Way {
     let name = outlet.name().clone();
     metrics.destination_up.with_label_values(&[&*name]).set(1);
-    Way { duration: metrics.publish_duration.with_label_values(&[&*name]), outlet }
+    Way {
+        duration: metrics.publish_duration.with_label_values(&[&*name]),
+        outlet,
+    }
 }
 
 /// Settings print without their secrets; what the secrets are now is added.
 fn fingerprint(settings: &Settings) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(format!("{settings:?}"));
+    #[cfg(any(feature = "kafka", feature = "rabbitmq"))]
     let mut add = |credential: &crate::secret::Credential| {
         if let Ok(secret) = credential.load() {
             hash.update(secret.expose());
@@ -245,7 +287,8 @@ fn fingerprint(settings: &Settings) -> [u8; 32] {
 #[derive(Clone, Debug, Default)]
 pub struct DestinationState {
     journal: Option<(Arc<Journal>, Arc<Spool>)>,
-    outlets: Vec<Outlet>,
+    /// Main and quarantine of each broker.
+    outlets: Vec<(Outlet, Outlet)>,
 }
 
 impl DestinationState {
@@ -260,37 +303,36 @@ impl DestinationState {
             },
             None => "the journal is off".to_owned(),
         };
-        if self.stats().iter().any(|stats| stats.up) {
+        let up = |main: &Outlet| main.stats().is_some_and(|stats| stats.up);
+        if self.outlets.iter().any(|(main, _)| up(main)) {
             return Ok(());
         }
         Err(format!("nothing can be made durable: {journal}, and no broker is up"))
     }
 
     pub fn refresh(&self, metrics: &Metrics) {
+        let outlets = self.outlets.iter().flat_map(|(main, quarantine)| [main, quarantine]);
+        for stats in outlets.filter_map(Outlet::stats) {
+            metrics
+                .destination_up
+                .with_label_values(&[&*stats.destination])
+                .set(stats.up.into());
+        }
+        let Some((journal, spool)) = &self.journal else { return };
+        let up = journal.status().state == State::Ready;
+        for name in ["journal", "journal.quarantine"] {
+            metrics.destination_up.with_label_values(&[name]).set(up.into());
+        }
+        // The spool knows all that waits, also for destinations that are no longer configured.
         let (mut events, mut bytes, mut oldest) = (0, 0, None);
-        for stats in self.stats() {
-            metrics.destination_up.with_label_values(&[&*stats.destination]).set(stats.up.into());
+        for stats in spool.stats() {
             events += stats.events;
             bytes += stats.bytes;
             oldest = [oldest, stats.oldest].into_iter().flatten().min();
-        }
-        if let Some((journal, _)) = &self.journal {
-            let up = journal.status().state == State::Ready;
-            for name in ["journal", "journal.quarantine"] {
-                metrics.destination_up.with_label_values(&[name]).set(up.into());
-            }
         }
         metrics.spool_events.set(events.try_into().unwrap_or(i64::MAX));
         metrics.spool_bytes.set(bytes.try_into().unwrap_or(i64::MAX));
         let age = oldest.map_or(0.0, |oldest| crate::clock::now().duration_since(oldest).as_secs_f64());
         metrics.spool_oldest.set(age.max(0.0));
-    }
-
-    /// With a journal its spool knows all, also what waits for destinations that are no longer configured.
-    fn stats(&self) -> Vec<Stats> {
-        match &self.journal {
-            Some((_, spool)) => spool.stats(),
-            None => self.outlets.iter().filter_map(Outlet::stats).collect(),
-        }
     }
 }

@@ -45,8 +45,12 @@ impl From<Vec<Problem>> for ServeError {
 /// Compiles everything that can be without asking anybody: what `check` does beside loading. Every problem at once.
 pub fn check(loaded: &Loaded) -> Result<(), Vec<Problem>> {
     let keyring = keyring(loaded)?;
-    let problems: Vec<Problem> =
-        loaded.sources.iter().filter_map(|source| sources::compile(source, &keyring).err()).flatten().collect();
+    let problems: Vec<Problem> = loaded
+        .sources
+        .iter()
+        .filter_map(|source| sources::compile(source, &keyring).err())
+        .flatten()
+        .collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
@@ -56,10 +60,16 @@ pub async fn probe(loaded: &Loaded) -> Vec<Finding> {
     for (name, settings) in &loaded.config.destinations {
         let feeds = loaded.sources.iter().filter(|source| {
             &*source.destination == name.as_str()
-                || source.routes.iter().any(|route| route.destination.as_deref() == Some(name))
+                || source
+                    .routes
+                    .iter()
+                    .any(|route| route.destination.as_deref() == Some(name))
         });
         let feeds = feeds
-            .map(|source| Feed { source: source.name.to_string(), provider: source.provider.to_string() })
+            .map(|source| Feed {
+                source: source.name.to_string(),
+                provider: source.provider.to_string(),
+            })
             .collect();
         findings.extend(destinations::probe(name, settings, feeds, Handle::current()).await);
     }
@@ -69,34 +79,59 @@ pub async fn probe(loaded: &Loaded) -> Vec<Finding> {
 /// Serves until SIGTERM or SIGINT. `path` is read again at SIGHUP and when something that it names changes. `started`
 /// hears the URLs of both listeners.
 pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&str, &str)) -> Result<(), ServeError> {
+    // First of all: a file that changes while the rest starts is a change.
+    let mut watch = Watch::start(&loaded.watched).map_err(|error| ServeError::Start(error.to_string()))?;
     let metrics = Metrics::new();
-    metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    metrics
+        .build_info
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
     let keyring = keyring(&loaded)?;
     let mut destinations = Destinations::open(&loaded.config, &metrics, Handle::current())
         .map_err(|error| ServeError::Start(error.to_string()))?;
     let duplicates = Arc::new(duplicates(&loaded, &destinations)?);
-    let mut running = Running { loaded, keyring, duplicates, metrics: metrics.clone() };
+    let mut running = Running {
+        loaded,
+        keyring,
+        duplicates,
+        metrics: metrics.clone(),
+    };
     let gateway = running.gateway(&mut destinations, None).await?;
     let gateway = Arc::new(ArcSwap::from_pointee(gateway));
     let state = Arc::new(ArcSwap::from_pointee(destinations.state()));
     taken(&metrics);
 
-    let server = Server::bind(&running.loaded, gateway.clone(), metrics.clone(), Arc::new(Asked(state.clone())))
-        .map_err(|error| ServeError::Start(error.to_string()))?;
-    let scheme = if running.loaded.config.ingress.tls.is_some() { "https" } else { "http" };
-    let (ingress, admin) =
-        (format!("{scheme}://{}", server.ingress_address()), format!("http://{}", server.admin_address()));
+    let server = Server::bind(
+        &running.loaded,
+        gateway.clone(),
+        metrics.clone(),
+        Arc::new(Asked(state.clone())),
+    )
+    .map_err(|error| ServeError::Start(error.to_string()))?;
+    let scheme = if running.loaded.config.ingress.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let (ingress, admin) = (
+        format!("{scheme}://{}", server.ingress_address()),
+        format!("http://{}", server.admin_address()),
+    );
     tracing::info!(%ingress, %admin, sources = running.loaded.sources.len(), "listening");
     started(&ingress, &admin);
 
     let certificate = server.certificate();
-    let mut watch = Watch::start(&running.loaded.watched).map_err(|error| ServeError::Start(error.to_string()))?;
-    let (mut terminate, mut interrupt) = (stop_signal(SignalKind::terminate())?, stop_signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        stop_signal(SignalKind::terminate())?,
+        stop_signal(SignalKind::interrupt())?,
+    );
     let destinations = Arc::new(tokio::sync::Mutex::new(destinations));
     let reloads = {
         let destinations = destinations.clone();
         async move {
-            let Some(path) = path else { return std::future::pending().await };
+            let Some(path) = path else {
+                return std::future::pending().await;
+            };
             loop {
                 let why = watch.next().await;
                 let result = running.reload(&path, &mut *destinations.lock().await, why).await;
@@ -111,10 +146,10 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
                         tracing::info!(?why, "configuration taken");
                     }
                     Err(problems) => {
-                        metrics.reload_successful.set(0);
                         for problem in problems {
                             tracing::error!(%problem, "reload refused; the former configuration stays");
                         }
+                        metrics.reload_successful.set(0);
                     }
                 }
                 if let Err(error) = watch.follow(&running.loaded.watched) {
@@ -134,7 +169,10 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
         reloading.abort();
         destinations.lock().await.close(FLUSH).await;
     };
-    server.run(stop, close).await.map_err(|error| ServeError::Start(error.to_string()))
+    server
+        .run(stop, close)
+        .await
+        .map_err(|error| ServeError::Start(error.to_string()))
 }
 
 fn stop_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal, ServeError> {
@@ -143,7 +181,9 @@ fn stop_signal(kind: SignalKind) -> Result<tokio::signal::unix::Signal, ServeErr
 
 fn taken(metrics: &Metrics) {
     metrics.reload_successful.set(1);
-    metrics.reload_timestamp.set(clock::now().as_millisecond() as f64 / 1000.0);
+    metrics
+        .reload_timestamp
+        .set(clock::now().as_millisecond() as f64 / 1000.0);
 }
 
 /// Health is asked of whatever is served now.
@@ -183,13 +223,21 @@ impl Running {
             return Err(problems);
         }
         destinations.follow(&loaded.config.destinations).await?;
-        let shared = Shared { keyring: &self.keyring, duplicates: &self.duplicates, metrics: &self.metrics };
+        let shared = Shared {
+            keyring: &self.keyring,
+            duplicates: &self.duplicates,
+            metrics: &self.metrics,
+        };
         let mut targets = BTreeMap::new();
         let mut endpoints = HashMap::with_capacity(compiled.len());
         for (source, good) in compiled {
             for name in source.destinations() {
                 let target = destinations.target(name).ok_or_else(|| {
-                    vec![Problem::new(format!("sources.{}", source.name), format!("unknown destination `{name}`"), "")]
+                    vec![Problem::new(
+                        format!("sources.{}", source.name),
+                        format!("unknown destination `{name}`"),
+                        "",
+                    )]
                 })?;
                 targets.insert(name.to_owned(), target);
             }
@@ -234,16 +282,31 @@ impl Running {
         let same = [
             ("ingress.listen", old.ingress.listen == new.ingress.listen),
             ("ingress.tls", old.ingress.tls.is_some() == new.ingress.tls.is_some()),
-            ("ingress.drain_delay", old.ingress.drain_delay == new.ingress.drain_delay),
+            (
+                "ingress.drain_delay",
+                old.ingress.drain_delay == new.ingress.drain_delay,
+            ),
             ("admin.listen", old.admin.listen == new.admin.listen),
             ("admin.token", exposed(&self.loaded) == exposed(next)),
             ("journal", format!("{:?}", old.journal) == format!("{:?}", new.journal)),
-            ("duplicates", format!("{:?}", old.duplicates) == format!("{:?}", new.duplicates)),
-            ("outbound", format!("{:?}", old.outbound) == format!("{:?}", new.outbound)),
+            (
+                "duplicates",
+                format!("{:?}", old.duplicates) == format!("{:?}", new.duplicates),
+            ),
+            (
+                "outbound",
+                format!("{:?}", old.outbound) == format!("{:?}", new.outbound),
+            ),
         ];
         same.into_iter()
             .filter(|(_, same)| !same)
-            .map(|(place, _)| Problem::new(place, "has changed, and cannot be changed while running", "restart to take it"))
+            .map(|(place, _)| {
+                Problem::new(
+                    place,
+                    "has changed, and cannot be changed while running",
+                    "restart to take it",
+                )
+            })
             .collect()
     }
 }

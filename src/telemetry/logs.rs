@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 pub struct Settings {
     /// `text` or `json`. Default `text`. `HOOKSLUICE__LOG__FORMAT`
     pub format: Format,
-    /// Filter directives, such as `info` or `hooksluice=debug`. Default `warn,hooksluice=info`. `HOOKSLUICE__LOG__LEVEL`
+    /// Filter directives, such as `info` or `hooksluice=debug`. Default `warn,hooksluice=info,lapin=off`. `HOOKSLUICE__LOG__LEVEL`
     pub level: Option<String>,
 }
 
@@ -26,8 +26,10 @@ pub enum Format {
 /// Starts logging for the process. A second call changes nothing.
 pub fn start(settings: &Settings) -> Result<(), String> {
     // What others say at `info` is their every retry and start; a failure is said once, by the room that owns it.
-    let directives = settings.level.as_deref().unwrap_or("warn,hooksluice=info");
-    let filter = EnvFilter::try_new(directives).map_err(|error| format!("log.level `{directives}`: {error}"))?;
+    let directives = settings.level.as_deref().unwrap_or("warn,hooksluice=info,lapin=off");
+    // lapin prints returned messages, body and all: that is never wanted, whatever else is.
+    let filter = EnvFilter::try_new(format!("{directives},lapin::returned_messages=off"))
+        .map_err(|error| format!("log.level `{directives}`: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -207,7 +207,7 @@ impl SourceMetrics {
         }
     }
 
-    pub fn contract_check(&self, event: &str, version: &str, result: &str) {
+    pub fn contract_check(&self, (event, version): (&str, &str), result: &str) {
         self.all
             .contract_checks
             .with_label_values(&[&self.name, event, version, result])

@@ -19,6 +19,7 @@ use super::jwt::{self, Alg};
 use super::plan::{KeySource, Method, Plan};
 use super::problems::Problems;
 use super::secrets::Key;
+use super::time::SignedTime;
 use super::{Proof, VerifyError};
 
 /// An alternative that is active: its plan, and keys for it.
@@ -37,7 +38,7 @@ enum Keys {
     Public(Algorithm, Vec<(Arc<str>, PublicKey)>),
     Certificate(Algorithm, Finder, Hosts),
     TokenSecrets(Vec<Key>),
-    TokenKeys(Vec<(Arc<str>, PublicKey)>),
+    TokenPublic(Vec<(Arc<str>, PublicKey)>),
     TokenKeySet(Target),
     Nothing,
 }
@@ -87,14 +88,14 @@ impl Alternative {
             }
             (Method::Jwt(rules), source) => match rules.public_algorithms().as_slice() {
                 [] => Keys::TokenSecrets(secrets.to_vec()),
-                algorithms => Keys::TokenKeys(public_keys(source, secrets, algorithms, problems)?),
+                algorithms => Keys::TokenPublic(public_keys(source, secrets, algorithms, problems)?),
             },
         };
         let some = match &keys {
             Keys::Hmac(keys) => !keys.is_empty(),
             Keys::Hash(_, keys) | Keys::TokenSecrets(keys) => !keys.is_empty(),
             Keys::Token(tags) => !tags.is_empty(),
-            Keys::Public(_, keys) | Keys::TokenKeys(keys) => !keys.is_empty(),
+            Keys::Public(_, keys) | Keys::TokenPublic(keys) => !keys.is_empty(),
             Keys::Certificate(..) | Keys::TokenKeySet(_) | Keys::Nothing => true,
         };
         some.then_some(Self { plan, keys })
@@ -142,7 +143,8 @@ impl Alternative {
         };
         self.check_digests(view, &scope)?;
         if let (Method::Jwt(rules), Some(claims)) = (&self.plan.method, &held.claims) {
-            let must_expire = self.plan.digests.is_empty() && self.plan.time.is_none();
+            let must_expire =
+                self.plan.digests.is_empty() && !self.plan.time.as_ref().is_some_and(SignedTime::is_bounded);
             jwt::check_times(claims, must_expire, now)?;
             rules.check(claims)?;
         }
@@ -253,7 +255,7 @@ impl Alternative {
                 let file = target.as_str().rsplit('/').next().unwrap_or_default();
                 Ok(Held::by(&file.into()))
             }
-            Keys::TokenSecrets(_) | Keys::TokenKeys(_) | Keys::TokenKeySet(_) => {
+            Keys::TokenSecrets(_) | Keys::TokenPublic(_) | Keys::TokenKeySet(_) => {
                 self.hold_token(signatures, now, keyring).await
             }
             Keys::Nothing => Ok(Held::default()),
@@ -272,13 +274,14 @@ impl Alternative {
                 let at = matching(&expected, &[Tag::from_slice(&token.signature)]);
                 at.map(|at| keys[at].name.clone())
             }
-            (Keys::TokenKeys(keys), Alg::Public(algorithm)) => {
+            (Keys::TokenPublic(keys), Alg::Public(algorithm)) => {
                 let holds = |key: &PublicKey| key.verify(algorithm, token.signed, &token.signature);
                 keys.iter().find(|(_, key)| holds(key)).map(|(name, _)| name.clone())
             }
             (Keys::TokenKeySet(target), Alg::Public(algorithm)) => {
                 let set = keyring.key_set(target, token.kid.as_deref(), now).await;
                 let set = set.map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
+                // The set is the platform's newest: `key_set` says otherwise where it could not be had.
                 if !set.has(token.kid.as_deref()) {
                     return Err(VerifyError::Token("its key is not in the platform's key set".into()));
                 }

@@ -189,6 +189,23 @@ impl Content {
         })
     }
 
+    /// The whole body goes in, in a way that no other body could. A checksum is none: whoever has one delivery can make
+    /// another body of the same CRC.
+    pub fn proves_body(&self) -> bool {
+        self.0.iter().any(|piece| match piece {
+            Piece::Word(word) => matches!(word, Word::Body | Word::SortedForm),
+            Piece::Found(finder) => {
+                matches!(finder.place(), Place::Part(Word::Body | Word::SortedForm)) && !finder.is_checksum()
+            }
+            _ => false,
+        })
+    }
+
+    /// The value at `finder`'s place goes in.
+    pub fn finds(&self, finder: &Finder) -> bool {
+        self.finders().any(|found| found.place() == finder.place())
+    }
+
     /// Headers of which the value goes in.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.finders().filter_map(Finder::header)

@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::delivery::{HeaderValue, Headers, RawDelivery};
 
 use super::VerifyError;
+use super::encode;
 use super::find::{Condition, Finder, Place, Scope, View};
 use super::pointers::Pointers;
 use super::sign::{Signed, Unsigned};
@@ -113,8 +114,9 @@ impl<'p> Draft<'p> {
         if self.get(finder)?.as_deref() == Some(value) {
             return Ok(());
         }
-        let text = std::str::from_utf8(value).map_err(|_| format!("{finder}: the value is no text"))?;
-        let text = format!("{}{text}", finder.prefix().unwrap_or_default());
+        let text = finder
+            .written(value)
+            .ok_or_else(|| format!("{finder}: the value is no text"))?;
         match finder.place() {
             Place::Header(name) => {
                 let value = HeaderValue::from_str(&text).map_err(|_| format!("{finder}: no value of a header"))?;
@@ -138,10 +140,12 @@ impl<'p> Draft<'p> {
                 self.added_query = format!("{}{and}{pair}", self.added_query);
             }
             Place::Form(name) => {
-                let and = if self.request.body.is_empty() { "" } else { "&" };
-                self.request.body = [self.body(), and.as_bytes(), pair(name, &text).as_bytes()]
-                    .concat()
-                    .into();
+                let others = self.body().split(|byte| *byte == b'&');
+                let is_other = |raw: &&[u8]| encode::pairs(raw).all(|(other, _)| *other != *name.as_bytes());
+                let mut pairs: Vec<&[u8]> = others.filter(|raw| !raw.is_empty()).filter(is_other).collect();
+                let pair = pair(name, &text);
+                pairs.push(pair.as_bytes());
+                self.request.body = pairs.join(&b'&').into();
             }
             Place::Json(_, pointer) => self.request.body = with_member(self.body(), pointer, text)?,
             Place::Field(name) => self.fields.push((name.to_string(), text)),

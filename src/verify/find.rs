@@ -22,7 +22,7 @@ pub(crate) struct Finder {
     pub(crate) optional: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Header(HeaderName),
     Query(Box<str>),
@@ -112,6 +112,16 @@ impl Finder {
             }
             other => return problems.none(format!("`{other}` is not known at this point")),
         };
+        if !find.map.is_empty() {
+            return problems.none("`map` is for what is found in events; here the value itself counts");
+        }
+        // Handshakes, where it belongs, take it out before they compile what is found.
+        if matches!(
+            find.transform,
+            Some(Transform::HmacSha256Hex | Transform::HmacSha256Base64 | Transform::Sha256EqualsHmacBase64)
+        ) {
+            return problems.none("a keyed transform belongs in an answer to a challenge");
+        }
         Some(Self {
             place,
             prefix: find
@@ -133,6 +143,22 @@ impl Finder {
             Place::Header(name) => Some(name),
             _ => None,
         }
+    }
+
+    /// `value` as it is written where this finds it: the transform gone back over, where that is possible, and behind
+    /// the prefix. `None`: it is no text.
+    pub fn written(&self, value: &[u8]) -> Option<String> {
+        let encoding = match self.transform {
+            Some(Transform::Base64Decode) => Encoding::Base64,
+            _ => Encoding::Text,
+        };
+        let text = encode::encode(encoding, value)?;
+        Some(format!("{}{text}", self.prefix().unwrap_or_default()))
+    }
+
+    /// A checksum stands for what is found: other values have the same.
+    pub fn is_checksum(&self) -> bool {
+        self.transform == Some(Transform::Crc32Decimal)
     }
 
     pub fn prefix(&self) -> Option<&str> {

@@ -189,6 +189,7 @@ impl Verifier {
         let mut pointers = Pointers::default();
         let plans = compile_plans(definition, settings, pinned, &mut pointers, &mut all);
         let binds = compile_binds(definition, settings, &mut pointers, &mut all);
+        check_binds(&plans, &binds, &mut all);
 
         let forms: Vec<_> = plans
             .iter()
@@ -301,6 +302,10 @@ fn compile_plans(
     if definition.signature.is_empty() {
         all.push("signature: there is none; scheme `none` must be asked for by name".into());
     }
+    // Beside a signature, "nothing proved" must not be what is left when the signature is taken away.
+    if pinned.is_none() && definition.signature.len() > 1 {
+        plans.retain(|plan: &Plan| !matches!(plan.method, plan::Method::None));
+    }
     if let Some(pinned) = pinned {
         let names = definition.signature.iter().filter_map(|rule| rule.name.as_deref());
         if !names.clone().any(|name| name == pinned) {
@@ -313,6 +318,19 @@ fn compile_plans(
         plans.retain(|plan| plan.name.as_deref() == Some(pinned));
     }
     plans
+}
+
+/// What a signature does not cover says nothing about whose the delivery is.
+fn check_binds(plans: &[Plan], binds: &[Bound], all: &mut Vec<String>) {
+    for plan in plans.iter().filter(|plan| plan.signs()) {
+        for bound in binds.iter().filter(|bound| !plan.covers(&bound.find)) {
+            all.push(format!(
+                "bind: {} is not covered by {}, so it binds nothing",
+                bound.find,
+                plan.place()
+            ));
+        }
+    }
 }
 
 fn compile_binds(

@@ -150,13 +150,18 @@ impl Plan {
             coverage: Coverage::default(),
         };
         plan.label = plan.label(rule.scheme).into();
+        // A time that anybody could have put there says nothing: it is neither asked for nor judged.
+        let is_signed = |time: &SignedTime| plan.content.uses(Word::Timestamp) || plan.covers(&time.from);
+        if !plan.time.as_ref().is_some_and(is_signed) {
+            plan.time = None;
+        }
         plan.coverage = plan.covered(definition);
         plan.check(problems).then_some(plan)
     }
 
     /// What the fields allow one by one, and not together.
     fn check(&self, problems: &mut Problems<'_>) -> bool {
-        let signs_content = matches!(self.method, Method::Hmac(_) | Method::Hash(_) | Method::Public(_));
+        let signs_content = self.signs();
         let mut wrong = Vec::new();
         if signs_content && self.content.is_empty() {
             wrong.push("content is empty; say what is signed, such as [\"body\"]".into());
@@ -169,6 +174,10 @@ impl Plan {
         }
         if matches!(self.method, Method::Hash(_)) && !self.content.uses(Word::Secret) {
             wrong.push("a plain hash proves nothing without the part `secret` in its content".into());
+        }
+        // Elsewhere it would stand for nothing at all, and what was read as a keyed content would not be one.
+        if !matches!(self.method, Method::Hash(_)) && self.content.uses(Word::Secret) {
+            wrong.push("the part `secret` is for scheme `hash`; take it out, the scheme itself is keyed".into());
         }
         if self.content.uses(Word::Timestamp) && self.time.is_none() {
             wrong.push("content has the part `timestamp`, but no timestamp is given".into());
@@ -186,9 +195,44 @@ impl Plan {
         {
             wrong.push("either_port is for an hmac or a hash over the part `url`".into());
         }
+        if matches!((&self.method, &self.keys), (Method::Jwt(rules), keys)
+            if rules.public_algorithms().is_empty() && !matches!(keys, KeySource::Secrets))
+        {
+            wrong.push("tokens with a shared secret (HS*) take no keys from elsewhere".into());
+        }
+        for digest in self.digests.iter().filter(|digest| !self.signs_itself(&digest.find)) {
+            wrong.push(format!(
+                "digest in {} is not signed, so it proves nothing about the body",
+                digest.find
+            ));
+        }
         let ok = wrong.is_empty();
         wrong.into_iter().for_each(|problem| problems.say(problem));
         ok
+    }
+
+    /// Whether the signature covers what `finder` finds, itself or by a digest of the body: else anybody could have
+    /// put it there.
+    pub fn covers(&self, finder: &Finder) -> bool {
+        let in_body = matches!(finder.place(), Place::Json(..) | Place::Form(_));
+        self.signs_itself(finder) || (in_body && !self.digests.is_empty())
+    }
+
+    fn signs_itself(&self, finder: &Finder) -> bool {
+        let content = &self.content;
+        match finder.place() {
+            Place::Header(name) => content.headers().any(|covered| covered == name),
+            Place::Query(_) => content.uses(Word::Url) || content.uses(Word::Query) || content.finds(finder),
+            Place::Form(_) | Place::Json(..) => content.proves_body() || content.finds(finder),
+            Place::Field(_) => content.finds(finder),
+            Place::Claim(_) => matches!(self.method, Method::Jwt(_)),
+            Place::Part(_) | Place::Fixed(_) => true,
+        }
+    }
+
+    /// Whether the signature is over something of the delivery, and not only the sender's word that it is the sender.
+    pub fn signs(&self) -> bool {
+        matches!(self.method, Method::Hmac(_) | Method::Hash(_) | Method::Public(_))
     }
 
     fn label(&self, scheme: Scheme) -> String {
@@ -205,7 +249,7 @@ impl Plan {
 
     fn covered(&self, definition: &Definition) -> Coverage {
         // Matching digests stand for the body.
-        let body = self.content.uses(Word::Body) || self.content.uses(Word::SortedForm) || !self.digests.is_empty();
+        let body = self.content.proves_body() || !self.digests.is_empty();
         let url = self.content.uses(Word::Url);
         let mut coverage = Coverage {
             body,

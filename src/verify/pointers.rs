@@ -150,7 +150,7 @@ impl<'d> Visitor<'d> for Seek<'_, '_, 'd> {
         self.found(Cow::Owned(value.to_string()))
     }
 
-    /// The shortest text that means this number, as JavaScript's signers write it.
+    /// The shortest text that means this number, without an exponent.
     fn visit_f64<E>(self, value: f64) -> Result<(), E> {
         self.found(Cow::Owned(value.to_string()))
     }

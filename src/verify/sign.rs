@@ -117,7 +117,12 @@ fn signing_keys(plans: &[Plan], given: &[NamedSecret], all: &mut Vec<String>) ->
         .iter()
         .map(|plan| plan.takes_secrets().then_some(&plan.secret))
         .collect();
-    let (assigned, refused) = secrets::assign(&forms, &shared);
+    if !given.is_empty() && plans.iter().all(|plan| matches!(plan.method, Method::None)) {
+        all.push("secrets: this provider takes none, so they would prove nothing; take them out".into());
+        return Vec::new();
+    }
+    let takes_some = forms.iter().any(Option::is_some);
+    let (assigned, refused) = secrets::assign(&forms, if takes_some { &shared } else { &[] });
     all.extend(refused);
     let mut keys = Vec::new();
     let mut wants_private = None;

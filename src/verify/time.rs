@@ -51,6 +51,11 @@ impl SignedTime {
         parse(self.format, text).ok_or(VerifyError::Timestamp)
     }
 
+    /// Too old is refused.
+    pub fn is_bounded(&self) -> bool {
+        self.tolerance.is_some()
+    }
+
     /// Both ways. Only for a time that the signature covers, and after it held: then `Stale` is the truth.
     pub fn judge(&self, signed: Timestamp, now: Timestamp) -> Result<(), VerifyError> {
         let Some(tolerance) = self.tolerance else {
@@ -73,6 +78,19 @@ fn parse(format: TimeFormat, text: &[u8]) -> Option<Timestamp> {
         TimeFormat::Unix => Timestamp::from_second(digits(text, 12)?).ok(),
         TimeFormat::UnixMs => Timestamp::from_millisecond(digits(text, 15)?).ok(),
         TimeFormat::Rfc3339 => text.parse().ok().filter(|_| text.len() <= 40),
+        TimeFormat::IsoUtc => {
+            // One with an offset says itself what it means; the parser of civil times would pass over it.
+            let civil = || {
+                text.parse::<jiff::civil::DateTime>()
+                    .ok()?
+                    .to_zoned_datetime(jiff::tz::TimeZone::UTC)
+                    .ok()
+            };
+            text.parse()
+                .ok()
+                .or_else(|| Some(civil()?.timestamp()))
+                .filter(|_| text.len() <= 40)
+        }
         TimeFormat::HttpDate => {
             let date = jiff::fmt::rfc2822::DateTimeParser::new()
                 .parse_zoned_datetime(text)
@@ -94,6 +112,7 @@ pub(crate) fn write(format: TimeFormat, time: Timestamp) -> String {
         TimeFormat::Unix => time.as_second().to_string(),
         TimeFormat::UnixMs => time.as_millisecond().to_string(),
         TimeFormat::Rfc3339 => format!("{time:.3}"),
+        TimeFormat::IsoUtc => time.strftime("%Y-%m-%dT%H:%M:%S%.3f").to_string(),
         TimeFormat::HttpDate => time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
     }
 }
@@ -121,6 +140,7 @@ mod tests {
             TimeFormat::Unix,
             TimeFormat::UnixMs,
             TimeFormat::Rfc3339,
+            TimeFormat::IsoUtc,
             TimeFormat::HttpDate,
         ] {
             assert_eq!(parse(format, write(format, time).as_bytes()), Some(time), "{format:?}");

@@ -495,3 +495,57 @@ fn every_setting_is_documented_and_every_documented_setting_exists() {
     let known: std::collections::BTreeSet<_> = known.into_iter().collect();
     assert_eq!(documented, known);
 }
+
+/// Waits for the next request to reload; only a hang meets the limit.
+async fn next(watch: &mut config::watch::Watch) -> config::watch::Reload {
+    tokio::time::timeout(std::time::Duration::from_secs(30), watch.next())
+        .await
+        .expect("a request to reload")
+}
+
+#[tokio::test]
+async fn a_changed_file_asks_for_a_reload_and_its_neighbours_do_not() {
+    use config::watch::{Reload, Watch};
+    let case = Case::new();
+    let (file, other) = (
+        case.file("hooksluice.yaml", "a"),
+        case.file("schemas/github/push/9.json", "{}"),
+    );
+    let mut watch = Watch::start(&[file.clone(), case.folder.path().join("schemas")]).expect("watching");
+    std::fs::write(&file, "b").expect("written");
+    assert_eq!(next(&mut watch).await, Reload::Files);
+    std::fs::write(&other, "{ }").expect("written");
+    assert_eq!(next(&mut watch).await, Reload::Files);
+    case.file("hooksluice.db-wal", "the journal lies beside it");
+    std::fs::write(&file, "b").expect("written again, and the same");
+    let quiet = tokio::time::timeout(std::time::Duration::from_secs(2), watch.next()).await;
+    assert!(quiet.is_err(), "nothing that counts has changed");
+}
+
+#[tokio::test]
+async fn a_swapped_config_map_asks_for_a_reload() {
+    use config::watch::{Reload, Watch};
+    use std::os::unix::fs::symlink;
+    // As kubelet lays it out: the file is a link into `..data`, itself a link that is turned by a rename.
+    let case = Case::new();
+    let root = case.folder.path();
+    case.file("..1/hooksluice.yaml", "old");
+    symlink("..1", root.join("..data")).expect("a link");
+    symlink("..data/hooksluice.yaml", root.join("hooksluice.yaml")).expect("a link");
+    let mut watch = Watch::start(&[root.join("hooksluice.yaml")]).expect("watching");
+    case.file("..2/hooksluice.yaml", "new");
+    symlink("..2", root.join("..data_tmp")).expect("a link");
+    std::fs::rename(root.join("..data_tmp"), root.join("..data")).expect("turned");
+    assert_eq!(next(&mut watch).await, Reload::Files);
+}
+
+#[test]
+fn sighup_reloads_a_running_gateway() {
+    let gateway = crate::support::Gateway::start("sources: { gh: { provider: github, secrets: [{ value: x }] } }");
+    let taken = |gateway: &crate::support::Gateway| {
+        gateway.metric("hooksluice_config_last_reload_success_timestamp_seconds", &[])
+    };
+    let before = taken(&gateway);
+    gateway.signal("-HUP");
+    gateway.wait_for("the configuration is taken again", |gateway| taken(gateway) > before);
+}

@@ -12,11 +12,18 @@ const INVOICE: &[u8] = include_bytes!("../../schemas/stripe/samples/invoice.paid
 /// Two genuine deliveries, each sent twice.
 fn deliver(gateway: &Gateway) {
     let github = sign::github("github-secret", PUSH);
-    let headers =
-        [("content-type", "application/json"), ("x-github-event", "push"), ("x-github-delivery", "d-1"), ("x-hub-signature-256", &*github)];
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-github-event", "push"),
+        ("x-github-delivery", "d-1"),
+        ("x-hub-signature-256", &*github),
+    ];
     assert_eq!(gateway.post("/in/github", &headers, PUSH).status, 200);
     let stripe = sign::stripe("whsec_stripe", sign::now(), INVOICE);
-    let headers = [("content-type", "application/json; charset=utf-8"), ("stripe-signature", &*stripe)];
+    let headers = [
+        ("content-type", "application/json; charset=utf-8"),
+        ("stripe-signature", &*stripe),
+    ];
     assert_eq!(gateway.post("/in/stripe", &headers, INVOICE).status, 200);
 }
 
@@ -31,7 +38,9 @@ fn consume(mut command: Command) -> Vec<serde_json::Value> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
     let text = String::from_utf8(output.stdout).expect("text");
-    text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect()
 }
 
 fn assert_verified_again(lines: &[serde_json::Value]) {
@@ -66,7 +75,11 @@ fn node_folder() -> tempfile::TempDir {
             std::fs::copy(&path, folder.path().join(path.file_name().expect("a name"))).expect("copied");
         }
     }
-    std::os::unix::fs::symlink(Path::new(&needed("HOOKSLUICE_TEST_NODE_MODULES")), folder.path().join("node_modules")).expect("linked");
+    std::os::unix::fs::symlink(
+        Path::new(&needed("HOOKSLUICE_TEST_NODE_MODULES")),
+        folder.path().join("node_modules"),
+    )
+    .expect("linked");
     folder
 }
 
@@ -79,15 +92,40 @@ fn the_kafka_consumers_verify_what_the_gateway_published() {
             "destinations: {{ there: {{ kafka: {{ bootstrap_servers: \"{brokers}\", topic: {topic}, mode: {mode}, declare: true }} }} }}"
         ));
         deliver(&gateway);
-        let options = ["--bootstrap-servers", &brokers, "--group", &topic, "--max", "2", "--idle", "60"];
+        // The topic is made by the first event; a consumer that asks before finds none, and looks again only minutes later.
+        gateway.wait_for("nothing waits in the spool", |g| {
+            g.metric("hooksluice_spool_events", &[]) == 0.0
+        });
+        let options = [
+            "--bootstrap-servers",
+            &brokers,
+            "--group",
+            &topic,
+            "--max",
+            "2",
+            "--idle",
+            "60",
+        ];
         let mut python = Command::new(needed("HOOKSLUICE_TEST_PYTHON"));
-        python.arg("examples/consumers/python/kafka_consumer.py").arg(&topic).args(options);
+        python
+            .arg("examples/consumers/python/kafka_consumer.py")
+            .arg(&topic)
+            .args(options);
         assert_verified_again(&consume(python));
         let folder = node_folder();
         let mut node = Command::new("node");
         let group = format!("{topic}-node");
         node.arg(folder.path().join("kafka-consumer.mjs")).arg(&topic);
-        node.args(["--bootstrap-servers", &brokers, "--group", &group, "--max", "2", "--idle", "60"]);
+        node.args([
+            "--bootstrap-servers",
+            &brokers,
+            "--group",
+            &group,
+            "--max",
+            "2",
+            "--idle",
+            "60",
+        ]);
         assert_verified_again(&consume(node));
     }
 }
@@ -100,13 +138,28 @@ fn the_rabbitmq_consumer_verifies_what_the_gateway_published() {
     let node = |max: &str| {
         let mut node = Command::new("node");
         node.arg(folder.path().join("rabbitmq-consumer.mjs"));
-        node.args(["--url", &url, "--queue", &name, "--exchange", &name, "--routing-key", "#", "--max", max, "--idle", "60"]);
+        node.args([
+            "--url",
+            &url,
+            "--queue",
+            &name,
+            "--exchange",
+            &name,
+            "--routing-key",
+            "#",
+            "--max",
+            max,
+            "--idle",
+            "60",
+        ]);
         node
     };
     let gateway = gateway(&format!(
         "destinations: {{ there: {{ rabbitmq: {{ url: \"{url}\", exchange: {name}, routing_key: \"{{type}}\", declare: true }} }} }}"
     ));
-    gateway.wait_for("RabbitMQ is up", |g| g.metric("hooksluice_destination_up", &["destination=\"there\""]) == 1.0);
+    gateway.wait_for("RabbitMQ is up", |g| {
+        g.metric("hooksluice_destination_up", &["destination=\"there\""]) == 1.0
+    });
     // The consumer declares and binds its queue; deliveries wait in the spool until it has.
     deliver(&gateway);
     assert_verified_again(&consume(node("2")));

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::gateway::Setup;
-use crate::support::{needed, sign};
+use crate::support::{dump, needed, sign};
 
 const SECRET: &str = "a-secret-of-the-examples";
 /// What `@octokit/webhooks-examples` 7.6.1 holds.
@@ -28,21 +27,6 @@ fn examples() -> Vec<(String, Vec<u8>)> {
         }
     }
     examples
-}
-
-/// Messages of a topic, read by a consumer that is not ours.
-fn dump(topic: &str, expected: usize) -> Vec<Value> {
-    let output = Command::new(needed("HOOKSLUICE_TEST_PYTHON"))
-        .arg(format!("{}/tests/oracles/kafka_dump.py", env!("CARGO_MANIFEST_DIR")))
-        .args([&needed("HOOKSLUICE_TEST_KAFKA"), topic, &expected.to_string()])
-        .output()
-        .expect("python runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).expect("UTF-8");
-    lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
 }
 
 #[test]
@@ -79,7 +63,7 @@ sources:
         );
         sent.insert(id, (event, body));
     }
-    // Without auto-creation the first of them may have gone by the spool.
+    // While the topic is created the first of them may go by the spool.
     gateway.wait_for("nothing waits in the spool", |gateway| {
         gateway.metric("hooksluice_spool_events", &[]) == 0.0
     });

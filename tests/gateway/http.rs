@@ -156,7 +156,10 @@ sources:
 "
         )
     };
-    let forwarded = [("forwarded", "for=192.0.2.9;proto=https;host=hooks.example.com, for=127.0.0.2")];
+    let forwarded = [(
+        "forwarded",
+        "for=192.0.2.9;proto=https;host=hooks.example.com, for=127.0.0.2",
+    )];
     let legacy = [
         ("x-forwarded-for", "198.51.100.7, 192.0.2.9, 127.0.0.3"),
         ("x-forwarded-proto", "https"),
@@ -175,7 +178,11 @@ sources:
             assert_eq!(send(&behind_proxy), if listed { 200 } else { 401 });
             assert_eq!(send(&direct), if listed { 401 } else { 200 });
             let url = gateway.journal()[0].attributes["httpurl"].clone();
-            assert_eq!(url.as_str().is_some_and(|url| url.starts_with("https://hooks")), listed, "{url}");
+            assert_eq!(
+                url.as_str().is_some_and(|url| url.starts_with("https://hooks")),
+                listed,
+                "{url}"
+            );
         }
     }
 }
@@ -193,7 +200,11 @@ sources:
         ("/in/custom", "https://hooks.example.com/in/custom"),
         ("/in/moved?x=%20y", "https://other.example.com/base/moved?x=%20y"),
     ] {
-        assert_eq!(gateway.post(path, &[("x-signature", &signed_for(url))], b"{}").status, 200, "{url}");
+        assert_eq!(
+            gateway.post(path, &[("x-signature", &signed_for(url))], b"{}").status,
+            200,
+            "{url}"
+        );
     }
 }
 

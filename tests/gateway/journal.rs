@@ -65,9 +65,13 @@ async fn events_that_come_together_share_a_commit() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(&settings(folder.path())).unwrap();
     let destination = journal.events();
+    // While somebody else holds the write lock, the writer waits in its first commit and everything else queues.
+    let other = rusqlite::Connection::open(&settings(folder.path()).path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let publishes: Vec<_> = (0..500)
         .map(|n| destination.publish(event(&n.to_string(), "com.example.order", None, b"{}")))
         .collect();
+    other.execute_batch("ROLLBACK").unwrap();
     let receipts = futures_util::future::join_all(publishes).await;
     let mut sequences: Vec<i64> = receipts
         .iter()
@@ -80,7 +84,7 @@ async fn events_that_come_together_share_a_commit() {
     assert_eq!(sequences, in_order, "places are given in the order of publishing");
     let status = journal.status();
     assert_eq!(status.stored, 500);
-    assert!(status.commits < 100, "{} commits for 500 events", status.commits);
+    assert!(status.commits <= 10, "{} commits for 500 events", status.commits);
 }
 
 #[tokio::test]

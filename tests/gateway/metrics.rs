@@ -84,7 +84,7 @@ fn every_delivery_is_counted_once_under_its_outcome_and_the_books_balance() {
     assert_eq!(
         gateway.metric(
             "hooksluice_contract_checks_total",
-            &["type=\"ping\"", "result=\"quarantined\""]
+            &["type=\"ping\"", "result=\"broken\""]
         ),
         1.0
     );

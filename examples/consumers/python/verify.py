@@ -113,6 +113,6 @@ def verify(attributes, body):
         return None, f"no verifier here for provider {attributes['provider']}"
     # The timestamp's age is not looked at: the gateway did on arrival, and an event may rightly wait for days.
     headers = json.loads(attributes["httpheaders"])
-    request = Request(attributes["httpmethod"], attributes["httpurl"], headers, body)
+    request = Request(attributes["httpmethod"], attributes.get("httpurl", ""), headers, body)
     matched = any([verifier(secret, request) for secret in secrets_of(attributes["source"])])
     return (True, None) if matched else (False, "the signature does not match")

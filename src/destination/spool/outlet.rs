@@ -151,7 +151,12 @@ impl Outlet {
     pub fn stats(&self) -> Option<Stats> {
         match &self.0 {
             Kind::Journal(_) => None,
-            Kind::Broker(broker) => Some(broker.queue.stats()),
+            Kind::Broker(broker) => {
+                let mut stats = broker.queue.stats();
+                // The client may know before anything was published.
+                stats.up &= broker.destination.down().is_none();
+                Some(stats)
+            }
         }
     }
 

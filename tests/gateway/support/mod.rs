@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use gateway::Gateway;
 use hooksluice::destination::Destination;
-pub use http::{Reply, get, post, request};
+pub use http::{get, request};
 
 /// What `scripts/test` provides. Missing, it is a failure with its remedy, never a skip.
 pub fn needed(variable: &str) -> String {
@@ -34,4 +34,19 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMu
 
 pub async fn until_up(destination: &Arc<dyn Destination>) {
     eventually("the destination is up", || async { destination.down().is_none() }).await;
+}
+
+/// Messages of a topic, from its beginning, read by a consumer that is not ours.
+pub fn dump(topic: &str, expected: usize) -> Vec<serde_json::Value> {
+    let output = std::process::Command::new(needed("HOOKSLUICE_TEST_PYTHON"))
+        .arg(format!("{}/tests/oracles/kafka_dump.py", env!("CARGO_MANIFEST_DIR")))
+        .args([&needed("HOOKSLUICE_TEST_KAFKA"), topic, &expected.to_string()])
+        .output()
+        .expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }
