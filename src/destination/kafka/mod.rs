@@ -322,17 +322,31 @@ impl Client {
         found.await.unwrap_or(false)
     }
 
+    /// Looks with the producer in use and, where that finds nobody, with a client of the moment. Blocks.
+    ///
+    /// Seen in `scripts/faults kafka-fenced`: after its only broker was frozen for about as long as a request may take, and
+    /// missing from the cluster's list for a moment, a producer said that all brokers are down and never found it again,
+    /// while new clients did. Such a producer is replaced.
+    fn find(&self, topic: Option<&str>) -> Result<usize, KafkaError> {
+        let looked = self.look(topic);
+        if answers(&looked) || self.closed.load(Ordering::Acquire) {
+            return looked;
+        }
+        let moment = Producer::start_aside(&self.name, &self.config)?;
+        let looked = look(&moment, topic);
+        // Asked again, for the cluster may have come back in between.
+        if answers(&looked) && !answers(&self.look(topic)) {
+            tracing::warn!(destination = &*self.name, "kafka: the producer has lost its brokers; it is replaced");
+            self.rebuild()?;
+        }
+        looked
+    }
+
     /// How many partitions the topic has. Blocks.
     fn look(&self, topic: Option<&str>) -> Result<usize, KafkaError> {
-        let Some(producer) = self.producer.load_full() else {
-            return Err(KafkaError::Canceled);
-        };
-        let metadata = producer.client().fetch_metadata(topic, LOOK)?;
-        let Some(topic) = topic else { return Ok(0) };
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        match found.and_then(|found| found.error()) {
-            Some(error) => Err(KafkaError::MetadataFetch(error.into())),
-            None => Ok(found.map_or(0, |found| found.partitions().len())),
+        match self.producer.load_full() {
+            Some(producer) => look(&producer, topic),
+            None => Err(KafkaError::Canceled),
         }
     }
 
@@ -382,15 +396,10 @@ async fn watch(client: Weak<Client>, health: Arc<Health>) {
                 if fatal {
                     looking.rebuild()?;
                 }
-                looking.look(looking.some_topic.load_full().as_deref().map(String::as_str))
+                looking.find(looking.some_topic.load_full().as_deref().map(String::as_str))
             });
             let answers = match looked.await {
-                Ok(Ok(_)) => true,
-                // A fault of the topic is that topic's.
-                Ok(Err(KafkaError::MetadataFetch(code))) => {
-                    matches!(code, Code::UnknownTopicOrPartition | Code::TopicAuthorizationFailed)
-                }
-                Ok(Err(_)) => false,
+                Ok(looked) => answers(&looked),
                 Err(_) => return,
             };
             if fatal {
@@ -407,6 +416,27 @@ async fn watch(client: Weak<Client>, health: Arc<Health>) {
                 pause = (pause * 2).min(BACKOFF.1);
             }
         }
+    }
+}
+
+fn look(producer: &Producer, topic: Option<&str>) -> Result<usize, KafkaError> {
+    let metadata = producer.client().fetch_metadata(topic, LOOK)?;
+    let Some(topic) = topic else { return Ok(0) };
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    match found.and_then(|found| found.error()) {
+        Some(error) => Err(KafkaError::MetadataFetch(error.into())),
+        None => Ok(found.map_or(0, |found| found.partitions().len())),
+    }
+}
+
+/// Whether the cluster answered. A fault of the topic is that topic's.
+fn answers(looked: &Result<usize, KafkaError>) -> bool {
+    match looked {
+        Ok(_) => true,
+        Err(KafkaError::MetadataFetch(code)) => {
+            matches!(code, Code::UnknownTopicOrPartition | Code::TopicAuthorizationFailed)
+        }
+        Err(_) => false,
     }
 }
 

@@ -11,14 +11,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::settings::Tls;
-use super::{Backoff, Shared, State, publisher};
+use super::{Backoff, FIRST_PAUSE, LONGEST_PAUSE, Shared, State, publisher};
 
 /// How long connecting may take, TLS and login included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs until `closing` says when to end, or nobody holds the destination any more.
 pub(super) async fn run(shared: Arc<Shared>, mut closing: watch::Receiver<Option<Duration>>) {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut said = false;
     loop {
         let connected = tokio::select! {

@@ -289,6 +289,11 @@ impl Outlet {
     }
 }
 
+/// Between attempts to connect, or to open a channel. With half as much again by chance, and the spool's own longest pause
+/// of 5 s behind it, an event still arrives within 10 s of the broker answering again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// Pauses that double, with up to half as much again by chance, so that many gateways do not return in step.
 struct Backoff {
     first: Duration,

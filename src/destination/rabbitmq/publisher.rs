@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::ledger::{Confirm, Ledger, Returned, Sequence, Settled};
 use super::settings::{Declare, Target};
-use super::{Backoff, Outlet};
+use super::{Backoff, FIRST_PAUSE, LONGEST_PAUSE, Outlet};
 use crate::destination::PublishError;
 use crate::event::Event;
 
@@ -68,7 +68,7 @@ pub(super) async fn run(
     mut jobs: mpsc::Receiver<Job>,
     mut gone: watch::Receiver<bool>,
 ) {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let opened = tokio::select! {
             opened = tokio::time::timeout(OPEN_TIMEOUT, open(&connection, &outlet.target)) => opened,
