@@ -1,6 +1,6 @@
 //! What a delivery costs: µs of the server's CPU, over HTTP, with 64 connections, in one run.
 //!
-//! `cargo bench` prints the table of `docs/performance.md`. The server is a process of its own; its CPU time is
+//! `cargo bench` prints a table. The server is a process of its own; its CPU time is
 //! read from `/proc` before and after. Kafka and RabbitMQ take part where `HOOKSLUICE_TEST_KAFKA` and
 //! `HOOKSLUICE_TEST_RABBITMQ` name them (`scripts/bench` starts them).
 
