@@ -1,6 +1,6 @@
 //! What a delivery costs: µs of the server's CPU, over HTTP, with 64 connections, in one run.
 //!
-//! `cargo bench` prints a table. The server is a process of its own; its CPU time is
+//! `cargo bench` prints a table; `cargo bench -- kafka` one row beside the bare one. The server is a process of its own; its CPU time is
 //! read from `/proc` before and after. Kafka and RabbitMQ take part where `HOOKSLUICE_TEST_KAFKA` and
 //! `HOOKSLUICE_TEST_RABBITMQ` name them (`scripts/bench` starts them).
 
@@ -30,14 +30,21 @@ fn main() {
     println!("| server | µs CPU a delivery | above bare actix | deliveries/s | resident MiB |");
     println!("| --- | ---: | ---: | ---: | ---: |");
 
+    let only: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted = |row: &str| only.is_empty() || only.iter().any(|word| word == row);
     let mut bare = None;
-    let mut row = |name: &str, mut server: Server, path: &str| {
-        let load = Load::new(&server.address, path, &body, &signature(&body));
+    let mut row = |name: &str, mut server: Server, outcome: &str| {
+        let load = Load::new(&server.address, "/in/github", &body, &signature(&body));
         load.run(CONNECTIONS, WARM_UP.min(deliveries));
         let before = server.cpu_micros();
         let seconds = load.run(CONNECTIONS, deliveries);
         let micros = (server.cpu_micros() - before) as f64 / deliveries as f64;
         let base = *bare.get_or_insert(micros);
+        // A broker that was not there at first would make this a row about the spool.
+        if let Some(counted) = server.counted(outcome) {
+            let sent = WARM_UP.min(deliveries) + deliveries;
+            assert_eq!(counted, sent, "{name}: not all were {outcome}");
+        }
         println!(
             "| {name} | {micros:.1} | {:+.1} | {:.0} | {} |",
             micros - base,
@@ -47,9 +54,11 @@ fn main() {
         server.stop();
     };
 
-    row("bare actix (reads the body, answers 200)", Server::bare(), "/in/github");
-    row("journal", Server::gateway("", "journal"), "/in/github");
-    if let Ok(address) = std::env::var("HOOKSLUICE_TEST_KAFKA") {
+    row("bare actix (reads the body, answers 200)", Server::bare(), "");
+    if wanted("journal") {
+        row("journal", Server::gateway("", "journal"), "journaled");
+    }
+    if let (true, Ok(address)) = (wanted("kafka"), std::env::var("HOOKSLUICE_TEST_KAFKA")) {
         let topic = format!("bench-{}", std::process::id());
         let destination = format!(
             "destinations: {{ bench: {{ kafka: {{ bootstrap_servers: \"{address}\", topic: \"{topic}\", declare: true, properties: {{ compression.type: lz4 }} }} }} }}"
@@ -57,17 +66,17 @@ fn main() {
         row(
             "Kafka (acks=all, linger 1 ms, lz4)",
             Server::gateway(&destination, "bench"),
-            "/in/github",
+            "published",
         );
     }
-    if let Ok(url) = std::env::var("HOOKSLUICE_TEST_RABBITMQ") {
+    if let (true, Ok(url)) = (wanted("rabbitmq"), std::env::var("HOOKSLUICE_TEST_RABBITMQ")) {
         let exchange = format!("bench-{}", std::process::id());
         let destination = format!(
             "destinations: {{ bench: {{ rabbitmq: {{ url: \"{url}\", exchange: \"{exchange}\", routing_key: bench, declare: true }}, quarantine: {{ exchange: \"dlq.{exchange}\" }} }} }}"
         );
         let server = Server::gateway(&destination, "bench");
         load::bind_queue(&url, &exchange);
-        row("RabbitMQ (confirms, persistent)", server, "/in/github");
+        row("RabbitMQ (confirms, persistent)", server, "published");
     }
 }
 
@@ -78,19 +87,18 @@ fn number(name: &str, default: usize) -> usize {
         .unwrap_or(default)
 }
 
-/// The sample push with commits added until it is of this size.
+/// The sample push, with whitespace and members of its repository left out until it is not larger than that.
 fn push(bytes: usize) -> Vec<u8> {
     let sample = include_str!("../schemas/github/samples/push.json");
     let mut push: serde_json::Value = serde_json::from_str(sample).expect("the sample is JSON");
-    loop {
-        let body = serde_json::to_vec(&push).expect("it serialises");
-        if body.len() >= bytes {
-            return body;
-        }
-        let commits = push["commits"].as_array_mut().expect("a push has commits");
-        let one = commits[0].clone();
-        commits.push(one);
+    let mut body = serde_json::to_vec(&push).expect("it serialises");
+    while body.len() > bytes {
+        let repository = push["repository"].as_object_mut().expect("a push has a repository");
+        let address = repository.keys().rev().find(|name| name.ends_with("_url") && *name != "html_url");
+        repository.remove(&address.expect("it has addresses to spare").clone());
+        body = serde_json::to_vec(&push).expect("it serialises");
     }
+    body
 }
 
 fn signature(body: &[u8]) -> String {
@@ -102,6 +110,8 @@ fn signature(body: &[u8]) -> String {
 struct Server {
     child: Child,
     address: String,
+    /// None: a server that counts nothing.
+    admin: Option<String>,
     _directory: Option<tempfile::TempDir>,
 }
 
@@ -121,7 +131,7 @@ impl Server {
         };
         let config = format!(
             "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s }}\nadmin: {{ listen: 127.0.0.1:0 }}\n\
-             journal: {{ path: {}/journal.db }}\n{destinations}\n\
+             journal: {{ path: {}/data/journal.db }}\n{destinations}\n\
              sources: {{ github: {{ provider: github, secrets: [{{ value: {SECRET} }}]{destination} }} }}\n",
             directory.path().display()
         );
@@ -132,25 +142,33 @@ impl Server {
         Self::spawn(command, Some(directory))
     }
 
-    /// The first line that the server prints names its address as `ingress=http://…`.
+    /// The first line that the server prints names its addresses: `ingress=http://… admin=http://…`.
     fn spawn(mut command: Command, directory: Option<tempfile::TempDir>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let address = loop {
+        let named = |line: &str, name: &str| Some(line.split_once(name)?.1.split_whitespace().next()?.to_owned());
+        let (address, admin) = loop {
             let line = lines.next().expect("the server names its address").expect("text");
-            if let Some(address) = line
-                .split_whitespace()
-                .find_map(|word| word.strip_prefix("ingress=http://"))
-            {
-                break address.to_owned();
+            if let Some(address) = named(&line, "ingress=http://") {
+                break (address, named(&line, "admin=http://"));
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
         Self {
             child,
             address,
+            admin,
             _directory: directory,
         }
+    }
+
+    /// Deliveries that ended so.
+    fn counted(&self, outcome: &str) -> Option<usize> {
+        let metrics = load::get(self.admin.as_ref()?, "/metrics");
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("hooksluice_deliveries_total") && line.contains(&format!("\"{outcome}\"")));
+        Some(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0))
     }
 
     /// User and system time; a clock tick is 10 ms.

@@ -96,6 +96,16 @@ fn answered(bytes: &[u8]) -> bool {
     bytes.ends_with(b"\r\n\r\n")
 }
 
+/// The body of a page, asked with HTTP/1.0.
+pub fn get(address: &str, path: &str) -> String {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").expect("sent");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("answered");
+    page
+}
+
 /// Without a queue that is bound, every publish would be unroutable.
 pub fn bind_queue(url: &str, exchange: &str) {
     use lapin::options::{QueueBindOptions, QueueDeclareOptions};
