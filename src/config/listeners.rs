@@ -29,7 +29,7 @@ pub struct Ingress {
     pub body_limit: ByteSize,
     /// How long a whole body may take to arrive; more is 408. Default `10s`. `HOOKSLUICE__INGRESS__BODY_TIMEOUT`
     pub body_timeout: HumanDuration,
-    /// Bytes a second that a body must keep up, after its first second; slower is 408. Default `1KiB`.
+    /// Bytes a second that a body must keep up after its first two seconds; slower is 408; 0: any. Default `1KiB`.
     /// `HOOKSLUICE__INGRESS__MIN_RATE`
     pub min_rate: ByteSize,
     /// Deliveries that may be in work at once; more are 503 with `Retry-After`. Default 1024.

@@ -27,7 +27,7 @@ pub enum BodyError {
 pub struct BodyLimits {
     pub bytes: usize,
     pub timeout: Duration,
-    /// Bytes a second.
+    /// Bytes a second; 0: any.
     pub min_rate: u64,
 }
 
@@ -41,8 +41,11 @@ pub async fn read(payload: &mut Payload, declared: Option<usize>, limits: &BodyL
     let mut joined = BytesMut::new();
     loop {
         let received = first.as_ref().map_or(joined.len(), Bytes::len);
-        let at_least_rate = Duration::from_secs_f64(received as f64 / limits.min_rate.max(1) as f64);
-        let due = started + limits.timeout.min(GRACE + at_least_rate);
+        let due = started
+            + match limits.min_rate {
+                0 => limits.timeout,
+                rate => limits.timeout.min(GRACE + Duration::from_secs_f64(received as f64 / rate as f64)),
+            };
         let chunk = match timeout_at(due, payload.next()).await {
             Err(_) => return Err(BodyError::TooSlow),
             Ok(None) => break,

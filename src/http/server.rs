@@ -142,21 +142,24 @@ impl Server {
         self.certificate.clone()
     }
 
-    /// Serves until `stop` ends, then: not ready, goes on accepting for `drain_delay`, closes
-    /// keep-alive connections, finishes what is in hand, and calls `close` (which flushes and spools).
+    /// Serves until `stop` ends, then: not ready, goes on accepting for `drain_delay` or until `stop` ends once more,
+    /// closes keep-alive connections, finishes what is in hand, and calls `close` (which flushes and spools).
     pub async fn run<F: Future<Output = ()>>(
         self,
-        stop: impl Future<Output = ()>,
+        mut stop: impl AsyncFnMut(),
         close: impl FnOnce() -> F,
     ) -> Result<(), ServerError> {
         let (ingress, admin) = (self.ingress.handle(), self.admin.handle());
         let serving = tokio::spawn(self.ingress);
         let serving_admin = tokio::spawn(self.admin);
-        stop.await;
+        stop().await;
 
         tracing::info!(drain_delay = ?self.drain_delay, "stopping: not ready, still accepting");
         self.draining.store(true, Ordering::Release);
-        sleep(self.drain_delay).await;
+        tokio::select! {
+            () = sleep(self.drain_delay) => {}
+            () = stop() => tracing::info!("asked again: no longer waits for balancers"),
+        }
         ingress.pause().await;
         // A task whose client has left is nobody's connection: actix would drop it, so it is waited for here.
         let until = Instant::now() + self.shutdown_timeout;

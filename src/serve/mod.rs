@@ -159,7 +159,7 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
         }
     };
     let reloading = tokio::spawn(reloads);
-    let stop = async {
+    let stop = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

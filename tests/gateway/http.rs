@@ -211,7 +211,7 @@ sources:
 #[test]
 fn sigterm_finishes_what_is_in_hand_and_exits_well() {
     let gateway = Gateway::start(&format!(
-        "ingress: {{ listen: 127.0.0.1:0, drain_delay: 2s }}\n{SOURCES}"
+        "ingress: {{ listen: 127.0.0.1:0, drain_delay: 1h, body_timeout: 1h, min_rate: 0 }}\n{SOURCES}"
     ));
     let (address, _) = http::target(&gateway.ingress);
     let mut stream = http::connect(address);
@@ -233,6 +233,7 @@ fn sigterm_finishes_what_is_in_hand_and_exits_well() {
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("connection"), Some("close"));
     let directory = gateway.directory.clone();
+    // The second signal ends the hour.
     let (status, log) = gateway.stop();
     assert!(status.success(), "{log}");
     let rows = crate::support::gateway::journal_rows(&directory.path().join("hooksluice.db"), "events");
