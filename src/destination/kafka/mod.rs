@@ -106,6 +106,11 @@ impl Kafka {
         let main = topic(name.clone(), plan.topic);
         let quarantine = topic(format!("{name}.quarantine").into(), plan.quarantine);
         runtime.spawn(watch(Arc::downgrade(&client), health));
+        if client.declare {
+            for topic in [&main, &quarantine].into_iter().filter_map(|topic| topic.constant.clone()) {
+                runtime.spawn(declare(client.clone(), topic));
+            }
+        }
         Ok(Self {
             client,
             main,
@@ -362,6 +367,14 @@ impl Client {
             old.finish(Duration::ZERO);
         }
         Ok(())
+    }
+}
+
+/// Makes a topic whose name is known before the first event needs it, which would otherwise wait for it in the spool.
+/// What goes wrong is said, and done again, when an event is refused for it.
+async fn declare(client: Arc<Client>, topic: Arc<str>) {
+    if let Err(error) = probe::create(&client, &topic).await {
+        tracing::debug!(destination = &*client.name, %error, "kafka: a topic is declared later");
     }
 }
 
