@@ -6,7 +6,7 @@ use super::files::ConfigFile;
 use super::lint;
 use super::output::{Failure, Output};
 use crate::config::source::{needs_secret, signature_name};
-use crate::provider::definition::{Prove, Setting};
+use crate::provider::definition::{Prove, Scheme, Setting};
 use crate::provider::{Catalogue, Definition};
 
 #[derive(Debug, clap::Args)]
@@ -74,7 +74,10 @@ fn list(catalogue: &Catalogue, out: &mut Output) -> Result<(), Failure> {
                 name.clone(),
                 definition.title.clone(),
                 definition.category.clone(),
-                schemes(definition).join(", "),
+                match proves_nothing(definition) {
+                    true => "none: not proved".to_owned(),
+                    false => schemes(definition).join(", "),
+                },
                 confidence(definition),
                 names(definition.handshake.iter().map(|handshake| handshake.name.as_str())),
                 names(required(definition)),
@@ -111,6 +114,12 @@ fn show(catalogue: &Catalogue, name: &str, definition: &Definition, out: &mut Ou
         &format!("{}: {}", confidence(definition), definition.evidence.trim()),
     )?;
     fact("docs", &format!("{} (read {})", definition.docs, definition.read))?;
+    if proves_nothing(definition) {
+        fact(
+            "sender",
+            "NOT PROVED by a delivery: whoever knows the address can send one; ask the platform before you act on it",
+        )?;
+    }
     fact("secret", &definition.secret.hint)?;
     for handshake in &definition.handshake {
         let prove = match handshake.prove {
@@ -196,6 +205,7 @@ fn summary(name: &str, definition: &Definition) -> Value {
         "category": definition.category,
         "signatures": schemes(definition),
         "confidence": definition.confidence,
+        "provesSender": !proves_nothing(definition),
         "handshakes": definition.handshake.iter().map(|handshake| &handshake.name).collect::<Vec<_>>(),
         "requiredSettings": required(definition).collect::<Vec<_>>(),
     })
@@ -261,6 +271,11 @@ fn schemes(definition: &Definition) -> Vec<String> {
         }
     }
     schemes
+}
+
+/// Nothing in a delivery of this platform's says who sent it.
+fn proves_nothing(definition: &Definition) -> bool {
+    definition.signature.iter().all(|rule| rule.scheme == Scheme::None)
 }
 
 fn confidence(definition: &Definition) -> String {

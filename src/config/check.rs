@@ -1,9 +1,15 @@
 //! Checks of single settings, shared by sources and listeners.
 
+use std::path::Path;
+
+use ipnet::IpNet;
+
 use super::Config;
 use super::destination::JOURNAL;
+use super::listeners::network;
 use super::problem::Problem;
-use super::source::Route;
+use super::source::{Route, Source};
+use crate::provider::Definition;
 use crate::provider::nearest::did_you_mean;
 
 /// Names are metric labels, parts of paths and of environment variables (which come in lower case).
@@ -112,6 +118,66 @@ pub(super) fn type_pattern(place: &str, pattern: &str, domain: &str, problems: &
             place,
             format!("`{pattern}` matches no event of this source"),
             format!("its types begin with `{domain}.`"),
+        ));
+    }
+}
+
+/// The word in `senders` that stands for the networks of the platform's own page.
+const PUBLISHED: &str = "published";
+
+/// Networks that deliveries may come from; `None` where none are listed.
+pub(super) fn senders(
+    place: &str,
+    given: &[String],
+    published: &[String],
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<IpNet>> {
+    let mut networks = Vec::new();
+    for text in given {
+        let texts = match text.as_str() {
+            PUBLISHED if published.is_empty() => {
+                problems.push(Problem::new(
+                    place,
+                    "no networks of this platform's are known",
+                    "list those that its page names",
+                ));
+                continue;
+            }
+            PUBLISHED => published,
+            _ => std::slice::from_ref(text),
+        };
+        for text in texts {
+            match network(text) {
+                Ok(network) => networks.push(network),
+                Err(problem) => problems.push(Problem::new(place, problem, "")),
+            }
+        }
+    }
+    (!given.is_empty()).then_some(networks)
+}
+
+/// A secret is waited for only where the platform tells one, and while there is none.
+pub(super) fn capture(place: &str, source: &Source, definition: &Definition, problems: &mut Vec<Problem>) {
+    if !definition.handshake.iter().any(|handshake| handshake.capture.is_some()) {
+        problems.push(Problem::new(
+            place,
+            "this platform tells no secret in its requests",
+            "take it out, and give the secret",
+        ));
+    }
+    if !source.secrets.is_empty() {
+        problems.push(Problem::new(
+            place,
+            "the source has a secret, so none is waited for",
+            "take `capture` out",
+        ));
+    }
+    let folder = source.capture.as_deref().and_then(Path::parent);
+    if folder.is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        problems.push(Problem::new(
+            place,
+            "its folder does not exist",
+            "make it, or give another path",
         ));
     }
 }

@@ -95,6 +95,11 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM file with the private key, or `{ env }` with the PEM text itself. `HOOKSLUICE__INGRESS__TLS__KEY`
     pub key: TlsKey,
+    /// PEM file with the authorities of client certificates: who comes with one must have it from them, and a source may
+    /// require one (`client_certificates`). Read at start. Default: none is asked for.
+    /// `HOOKSLUICE__INGRESS__TLS__CLIENT_CA`
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Where a private key is: a path, `{ file }` or `{ env }`.
@@ -136,7 +141,7 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
         .collect()
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| format!("`{text}` is no network; write it as `10.0.0.0/8` or as one address"))

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use serde_json::Value;
@@ -65,6 +66,8 @@ pub struct Loaded {
     pub sources: Vec<LoadedSource>,
     /// The ingress's certificate and key, when it serves TLS.
     pub certified: Option<Arc<CertifiedKey>>,
+    /// Who may have issued clients' certificates, where those are asked for.
+    pub client_authorities: Option<Arc<RootCertStore>>,
     /// Opens the admin listener.
     pub admin_token: Option<Secret>,
     /// Files and folders whose change asks for a reload.
@@ -260,6 +263,11 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
             .map_err(|found| problems.extend(found))
             .ok()
     });
+    let client_authorities = config.ingress.tls.as_ref().and_then(|tls| {
+        tls::client_authorities(tls, "ingress.tls")
+            .map_err(|problem| problems.push(problem))
+            .ok()?
+    });
     if config.ingress.listen == config.admin.listen && config.ingress.listen.port() != 0 {
         problems.push(Problem::new(
             "admin.listen",
@@ -318,6 +326,7 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
         catalogue,
         sources,
         certified,
+        client_authorities,
         admin_token,
         watched,
     }

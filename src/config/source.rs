@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::destination::JOURNAL;
@@ -60,6 +61,18 @@ pub struct Source {
     /// What the sender hears when its delivery is durable.
     #[serde(default)]
     pub answer: AnswerStatus,
+    /// Networks (CIDR) or addresses that deliveries may come from; `published` stands for those that the platform's page
+    /// named when it was read. Others are refused before their body is read. Default: from everywhere.
+    #[serde(default)]
+    pub senders: Vec<String>,
+    /// Names (DNS) of which the sender's client certificate must have one; `ingress.tls.client_ca` says who may have issued
+    /// it. Default: none is asked for.
+    #[serde(default)]
+    pub client_certificates: Vec<String>,
+    /// File to which the secret is written that the platform tells in its first request (Asana, Gusto, Notion), for you to
+    /// look at: it is never used by itself. Only while the source has no secret; everything else is 503 meanwhile.
+    #[serde(default)]
+    pub capture: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -135,6 +148,11 @@ pub struct LoadedSource {
     pub ack_budget: Duration,
     /// What the sender hears when its delivery is durable.
     pub answer_status: u16,
+    /// `None`: from everywhere.
+    pub senders: Option<Vec<IpNet>>,
+    /// Empty: no client certificate is asked for.
+    pub client_certificates: Vec<String>,
+    pub capture: Option<PathBuf>,
 }
 
 impl LoadedSource {
@@ -217,6 +235,21 @@ impl Source {
                 "give 200, 202 or 204",
             ));
         }
+        if !self.client_certificates.is_empty() && config.ingress.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none())
+        {
+            problems.push(Problem::new(
+                at("client_certificates"),
+                "nobody is asked for a certificate",
+                "give `ingress.tls.client_ca`, the authorities that issue them",
+            ));
+        }
+        let published = provider
+            .as_ref()
+            .map_or(&[][..], |provider| &provider.definition.senders);
+        let senders = check::senders(&at("senders"), &self.senders, published, &mut problems);
+        if let (Some(_), Some(provider)) = (&self.capture, &provider) {
+            check::capture(&at("capture"), self, &provider.definition, &mut problems);
+        }
         let Some(provider) = provider else { return Err(problems) };
         let definition = provider.definition;
         let body_limit = match (self.body_limit, definition.body.limit.as_deref().map(str::parse)) {
@@ -269,6 +302,9 @@ impl Source {
             body_limit,
             ack_budget: ack_budget(config.ingress.ack_budget.get(), deadline.map(HumanDuration::get)),
             answer_status: self.answer.status.or(definition.answer.status).unwrap_or(200),
+            senders,
+            client_certificates: self.client_certificates.clone(),
+            capture: self.capture.clone(),
             definition,
         })
     }
@@ -315,7 +351,7 @@ pub fn needs_secret(definition: &Definition) -> bool {
     definition.signature.iter().any(|signature| {
         let form = signature.secret.as_ref().unwrap_or(&definition.secret);
         let keys = &signature.keys;
-        let fetched = !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some();
+        let fetched = keys.are_the_platforms();
         !form.none && !fetched && signature.scheme != Scheme::None
     })
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 
 use super::listeners::Tls;
 use super::problem::Problem;
@@ -29,13 +30,47 @@ pub fn load(tls: &Tls, place: &str) -> Result<Arc<CertifiedKey>, Vec<Problem>> {
     }
 }
 
-/// What a listener needs, HTTP/2 first. `resolver` is what swaps the certificate when its files change.
-pub fn server_config(resolver: Arc<dyn rustls::server::ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let mut config = builder
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
+/// Who may have issued clients' certificates.
+pub fn client_authorities(tls: &Tls, place: &str) -> Result<Option<Arc<RootCertStore>>, Problem> {
+    let Some(path) = &tls.client_ca else { return Ok(None) };
+    let unusable = |reason: String| {
+        Problem::new(
+            format!("{place}.client_ca"),
+            format!("`{}`: {reason}", path.display()),
+            "give a PEM file with the authorities' certificates",
+        )
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    match roots.is_empty() {
+        true => Err(unusable("holds no certificate".into())),
+        false => Ok(Some(roots.into())),
+    }
+}
+
+/// What a listener needs, HTTP/2 first. `resolver` is what swaps the certificate when its files change. With `clients`,
+/// callers are asked for a certificate of theirs: they may have none, but no false one.
+pub fn server_config(
+    resolver: Arc<dyn rustls::server::ResolvesServerCert>,
+    clients: Option<Arc<RootCertStore>>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(roots) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).allow_unauthenticated();
+            let verifier = verifier
+                .build()
+                .map_err(|error| rustls::Error::General(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -2,7 +2,11 @@
 //!
 //! An answer is bounded, never HTML, and never more than an echo of what was proved: a challenge is at most
 //! [`LONGEST_ECHO`] bytes, and printable ASCII unless it stands inside JSON.
+//!
+//! A challenge may be encrypted (Lark): it is opened before it is proved, and tells nothing unless the token in it is ours.
+//! Whatever else is wrong with it, it is no challenge, and fails as any delivery without a signature does.
 
+mod capture;
 mod reply;
 
 use actix_web::http::Method;
@@ -12,12 +16,14 @@ use crate::delivery::RawDelivery;
 use crate::keys::{Hosts, Target};
 use crate::provider::definition::{self, Prove};
 use crate::provider::{Definition, Settings};
-use crate::secret::NamedSecret;
+use crate::secret::{NamedSecret, Secret};
 use crate::verify::VerifiedDelivery;
+use crate::verify::cipher::Cipher;
 use crate::verify::find::{Allowed, Condition, Finder, Scope, View};
 use crate::verify::pointers::Pointers;
 use crate::verify::problems::Problems;
 
+pub use capture::{Capture, CaptureError, MOST_CAPTURED};
 use reply::{Keys, Template};
 pub use reply::{LONGEST_ECHO, Reply};
 
@@ -31,6 +37,9 @@ pub struct Handshakes {
     methods: Vec<Method>,
     pointers: Pointers,
     keys: Keys,
+    cipher: Option<Cipher>,
+    /// The source has no secret, and waits to be told it.
+    capturing: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +49,10 @@ struct Challenge {
     when: Vec<Condition>,
     proof: Proof,
     template: Template,
+    /// For a token that is not ours.
+    refusal: Option<u16>,
     confirm: Option<(Finder, Hosts)>,
+    capture: Option<Finder>,
 }
 
 #[derive(Debug)]
@@ -56,6 +68,9 @@ enum Proof {
 pub enum HandshakeError {
     #[error("token of the challenge is not one that the source's settings list")]
     Token,
+    /// The same, and the platform wants to hear this status.
+    #[error("token of the challenge is not one that the source's settings list (answered {0}, as the platform asks)")]
+    Refused(u16),
     #[error("challenge is malformed: {0}")]
     Malformed(String),
     #[error("confirmation URL is not allowed: {0}")]
@@ -66,12 +81,16 @@ impl Handshakes {
     /// Compiles; every problem at once, each naming the handshake.
     pub fn compile(definition: &Definition, secrets: &[NamedSecret], settings: &Settings) -> Result<Self, Vec<String>> {
         let mut found = Vec::new();
-        let mut pointers = Pointers::default();
+        let mut pointers = Pointers::of(definition);
         let mut all = Vec::new();
         for rule in &definition.handshake {
             let mut problems = Problems::new(&mut found, format!("handshake `{}`", rule.name));
             all.extend(Challenge::compile(rule, settings, &mut pointers, &mut problems));
         }
+        let cipher = Cipher::compile(definition, settings).unwrap_or_else(|problem| {
+            found.push(problem);
+            None
+        });
         if !found.is_empty() {
             return Err(found);
         }
@@ -86,7 +105,17 @@ impl Handshakes {
             methods,
             pointers,
             keys: Keys::new(definition, secrets),
+            cipher,
+            capturing: false,
         })
+    }
+
+    /// Takes part in challenges that tell the source its secret.
+    pub fn capturing(self) -> Self {
+        Self {
+            capturing: true,
+            ..self
+        }
     }
 
     /// HTTP methods that a handshake uses.
@@ -115,11 +144,12 @@ impl Handshakes {
         if raw.body.len() > LARGEST_CHALLENGE {
             return None;
         }
-        let view = View::new(raw, &self.pointers);
+        let view = View::opened_with(raw, &self.pointers, self.cipher.as_ref());
         let asked = self
             .all
             .iter()
-            .filter(|challenge| challenge.method == raw.method && takes(&challenge.proof));
+            .filter(|challenge| challenge.method == raw.method && takes(&challenge.proof))
+            .filter(|challenge| challenge.capture.is_none() || self.capturing);
         // What cannot be looked at as the data says is no challenge; as a delivery it is judged for itself.
         let challenge = asked.into_iter().find(|challenge| {
             challenge
@@ -171,6 +201,9 @@ impl Challenge {
             }
             _ => return problems.none("`token` goes with `prove = \"token\"`, and only with it"),
         };
+        if rule.refusal.is_some_and(|status| !(400..500).contains(&status)) {
+            return problems.none("`refusal` is the sender's fault: a status of 400 to 499");
+        }
         let template = Template::compile(&rule.reply, settings, pointers, problems)?;
         let confirm = match &rule.confirm {
             // Else anybody could have us call out.
@@ -183,13 +216,22 @@ impl Challenge {
             }
             None => None,
         };
+        let capture = match &rule.capture {
+            Some(_) if rule.prove != Prove::Nothing => {
+                return problems.none("what tells the secret can prove nothing yet; say `prove = \"nothing\"`");
+            }
+            Some(find) => Some(Finder::compile(find, Allowed::default(), settings, pointers, problems)?),
+            None => None,
+        };
         Some(Self {
             name: rule.name.clone(),
             method,
             when: when?,
             proof,
             template,
+            refusal: rule.refusal,
             confirm,
+            capture,
         })
     }
 
@@ -204,7 +246,7 @@ impl Challenge {
                 .iter()
                 .fold(subtle::Choice::from(0), |same, value| same | value.ct_eq(&given));
             if !bool::from(same) {
-                return Err(HandshakeError::Token);
+                return Err(self.refusal.map_or(HandshakeError::Token, HandshakeError::Refused));
             }
         }
         let mut reply = self.template.fill(&self.name, view, keys, key)?;
@@ -216,6 +258,18 @@ impl Challenge {
                 .check(url)
                 .map_err(|error| HandshakeError::Url(error.to_string()))?;
             reply.confirm = Some(target);
+        }
+        if let Some(find) = &self.capture {
+            let told = find
+                .get(view, &Scope::default())
+                .map_err(malformed)?
+                .unwrap_or_default();
+            if told.is_empty() || told.len() > LONGEST_ECHO || !told.iter().all(u8::is_ascii_graphic) {
+                return Err(HandshakeError::Malformed(format!(
+                    "{find} is no secret of printable ASCII"
+                )));
+            }
+            reply.captured = Some(Secret::new(told.into_owned()));
         }
         Ok(reply)
     }

@@ -33,6 +33,8 @@ pub struct Reply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// To be fetched before answering, as SNS asks for.
     pub confirm: Option<Target>,
+    /// The secret that the platform told, to be shown to the operator.
+    pub captured: Option<Secret>,
 }
 
 /// The source's secrets as keys of an answer, by name.
@@ -70,6 +72,8 @@ pub(super) struct Template {
 enum Member {
     Fixed(Json),
     Found(Value),
+    /// The SHA-256, in hex, of these behind one another.
+    Hashed(Vec<Value>),
 }
 
 /// A value of the challenge's, perhaps keyed with the source's secret.
@@ -111,6 +115,11 @@ impl Template {
             let member = match value {
                 ReplyValue::Int(value) => Member::Fixed((*value).into()),
                 ReplyValue::Bool(value) => Member::Fixed((*value).into()),
+                ReplyValue::Hashed(hashed) => {
+                    let values = hashed.sha256_hex.iter();
+                    let values = values.map(|find| Value::compile(find, settings, pointers, problems));
+                    Member::Hashed(values.collect::<Option<_>>()?)
+                }
                 ReplyValue::Found(find) => Member::Found(Value::compile(find, settings, pointers, problems)?),
             };
             json.push((name.clone(), member));
@@ -156,6 +165,13 @@ impl Template {
                 let value = match member {
                     Member::Fixed(value) => value.clone(),
                     Member::Found(value) => Json::String(value.text(view, keys, key)?),
+                    Member::Hashed(values) => {
+                        let mut hash = hashes::Hash::new(HashName::Sha256);
+                        for value in values {
+                            hash.update(value.text(view, keys, key)?.as_bytes());
+                        }
+                        Json::String(hex::encode(hash.finish()))
+                    }
                 };
                 object.insert(name.clone(), value);
             }
@@ -170,6 +186,7 @@ impl Template {
             body,
             headers,
             confirm: None,
+            captured: None,
         })
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use actix_web::http::Method;
 use ipnet::IpNet;
 
+use super::door::Door;
+use crate::delivery::{HeaderName, HeaderValue};
 use crate::pipeline::Source;
 use crate::telemetry::SourceMetrics;
 
@@ -34,6 +36,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Endpoint {
     pub source: Source,
+    pub door: Door,
     /// `POST`, and whatever the provider's handshakes use.
     pub methods: Vec<Method>,
     /// Bytes.
@@ -49,4 +52,13 @@ pub struct AnswerForm {
     pub status: u16,
     pub body: Option<String>,
     pub content_type: Option<String>,
+    pub headers: Vec<(HeaderName, AnswerHeader)>,
+}
+
+/// What stands in a header of the answer.
+#[derive(Clone, Debug)]
+pub enum AnswerHeader {
+    Fixed(HeaderValue),
+    /// What the delivery, which is verified, has in this header.
+    Echo(HeaderName),
 }

@@ -109,6 +109,11 @@ async fn receive(
     if !endpoint.methods.contains(request.method()) {
         return Err(TurnedAway::Method(endpoint.methods.clone()));
     }
+    let origin = proxies::origin(request, &gateway.limits.trusted_proxies);
+    if let Err(reason) = endpoint.door.admits(origin.sender, request.conn_data()) {
+        endpoint.source.metrics.verify_failure(reason.reason());
+        return Err(reason.into());
+    }
     let headers = request.headers();
     let encoded = headers
         .get_all(CONTENT_ENCODING)
@@ -126,7 +131,6 @@ async fn receive(
     };
     let body = body::read(payload, declared, &limits).await?;
 
-    let origin = proxies::origin(request, &gateway.limits.trusted_proxies);
     let mut url = match &endpoint.public_url {
         Some(url) => url.clone(),
         None => format!("{}{}", origin.base_url, request.path()),
@@ -161,7 +165,7 @@ async fn carry(
     let deadline = Instant::now() + endpoint.source.ack_budget;
     match pipeline::process(&endpoint.source, &raw, &mut account, deadline).await {
         Ok(accepted) => {
-            let response = response::accepted(&accepted, &endpoint.answer);
+            let response = response::accepted(&accepted, &endpoint.answer, &raw.headers);
             let outcome = accepted.outcome();
             account.settle(outcome);
             let events = match &accepted {

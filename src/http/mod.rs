@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod body;
+mod door;
 mod gateway;
 mod ingress;
 mod proxies;
@@ -10,5 +11,6 @@ mod server;
 mod tls;
 
 pub use admin::Health;
-pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
+pub use door::Door;
+pub use gateway::{AnswerForm, AnswerHeader, Endpoint, Gateway, Limits};
 pub use server::{Server, ServerError};

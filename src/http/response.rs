@@ -6,9 +6,11 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
 use super::body::BodyError;
-use super::gateway::AnswerForm;
+use super::door::NotAdmitted;
+use super::gateway::{AnswerForm, AnswerHeader};
 use crate::contract::Violation;
-use crate::handshake::{HandshakeError, Reply};
+use crate::delivery::Headers;
+use crate::handshake::{HandshakeError, LONGEST_ECHO, Reply};
 use crate::pipeline::{Accepted, Acknowledgement, Refusal};
 use crate::telemetry::Outcome;
 use crate::verify::VerifyError;
@@ -26,6 +28,8 @@ pub enum TurnedAway {
     UnknownSource,
     #[error("method not allowed here")]
     Method(Vec<Method>),
+    #[error("{0}")]
+    NotAdmitted(#[from] NotAdmitted),
     #[error("content encoding is not supported; the signature is over other bytes")]
     Encoding,
     #[error("{0}")]
@@ -39,7 +43,7 @@ pub enum TurnedAway {
 impl TurnedAway {
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::UnknownSource | Self::Method(_) | Self::Encoding => Outcome::Rejected,
+            Self::UnknownSource | Self::Method(_) | Self::NotAdmitted(_) | Self::Encoding => Outcome::Rejected,
             Self::Body(BodyError::CutOff(_)) => Outcome::Aborted,
             Self::Body(BodyError::TooLarge(_) | BodyError::TooSlow) => Outcome::Rejected,
             Self::Overloaded => Outcome::Refused,
@@ -51,6 +55,7 @@ impl TurnedAway {
         match self {
             Self::UnknownSource => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAdmitted(_) => StatusCode::UNAUTHORIZED,
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
@@ -70,6 +75,9 @@ impl TurnedAway {
                     | VerifyError::Token(_),
                 ) => StatusCode::UNAUTHORIZED,
                 Refusal::Handshake(HandshakeError::Token | HandshakeError::Url(_)) => StatusCode::UNAUTHORIZED,
+                Refusal::Handshake(HandshakeError::Refused(status)) => {
+                    StatusCode::from_u16(*status).unwrap_or(StatusCode::UNAUTHORIZED)
+                }
                 Refusal::Handshake(HandshakeError::Malformed(_)) => StatusCode::BAD_REQUEST,
                 Refusal::Contract(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 Refusal::Publish(_) | Refusal::TwinInFlight | Refusal::Internal(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -123,21 +131,33 @@ struct Problem<'a> {
     violations: &'a [Violation],
 }
 
-pub fn accepted(accepted: &Accepted, form: &AnswerForm) -> HttpResponse {
+pub fn accepted(accepted: &Accepted, form: &AnswerForm, request: &Headers) -> HttpResponse {
     match accepted {
         Accepted::Handshake(reply) => handshake(reply),
-        Accepted::Durable(acknowledgement) => durable(acknowledgement, form),
+        Accepted::Durable(acknowledgement) => durable(acknowledgement, form, request),
     }
 }
 
 /// The only 2xx for an event: it takes the acknowledgement that only receipts can make.
-fn durable(acknowledgement: &Acknowledgement, form: &AnswerForm) -> HttpResponse {
+fn durable(acknowledgement: &Acknowledgement, form: &AnswerForm, request: &Headers) -> HttpResponse {
     let mut response = builder(StatusCode::from_u16(form.status).unwrap_or(StatusCode::OK));
     let mut ids = acknowledgement.event_ids();
     if let (Some(id), None) = (ids.next(), ids.next())
         && let Ok(value) = HeaderValue::from_str(id)
     {
         response.insert_header((EVENT_ID, value));
+    }
+    for (name, value) in &form.headers {
+        let value = match value {
+            AnswerHeader::Fixed(value) => Some(value.clone()),
+            AnswerHeader::Echo(name) => request
+                .text(name)
+                .filter(|text| text.len() <= LONGEST_ECHO)
+                .and_then(|text| HeaderValue::from_str(text).ok()),
+        };
+        if let Some(value) = value {
+            response.insert_header((name.clone(), value));
+        }
     }
     match &form.body {
         Some(body) => {

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::admin::{self, Health};
+use super::door;
 use super::gateway::Gateway;
 use super::ingress::{self, Ingress};
 use super::tls::Certificate;
@@ -90,6 +91,7 @@ impl Server {
         .client_disconnect_timeout(Duration::from_secs(5))
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(settings.shutdown_timeout.get().as_secs())
+        .on_connect(door::on_connect)
         .disable_signals();
         let listener = listen(settings.listen, "ingress.listen")?;
         let ingress_address = listener.local_addr()?;
@@ -98,7 +100,10 @@ impl Server {
             .clone()
             .map(|certified| Arc::new(Certificate::new(certified)));
         let server = match &certificate {
-            Some(certificate) => server.listen_rustls_0_23(listener, tls::server_config(certificate.clone())?)?,
+            Some(certificate) => server.listen_rustls_0_23(
+                listener,
+                tls::server_config(certificate.clone(), loaded.client_authorities.clone())?,
+            )?,
             None => server.listen(listener)?,
         };
 

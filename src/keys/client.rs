@@ -5,16 +5,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Proxy, Url};
+use reqwest::{Client, Proxy, RequestBuilder, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
+use super::document::{Grant, Shown};
 use super::target::{Target, may_connect};
+use crate::secret::Secret;
 
 /// How keys are fetched (`outbound:`).
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -91,7 +97,46 @@ impl Fetcher {
         Ok(Self { client, allowed })
     }
 
-    pub async fn get(&self, target: &Target) -> Result<Fetched, FetchError> {
+    /// `shown`: what the platform wants to see of the customer.
+    pub async fn get(&self, target: &Target, shown: Option<&Shown>) -> Result<Fetched, FetchError> {
+        let bearer = match shown {
+            None => None,
+            Some(Shown::Bearer(bearer)) => Some(bearer.clone()),
+            Some(Shown::Grant(grant)) => Some(self.token(grant).await?),
+        };
+        let mut request = self.client.get(target.url().clone());
+        if let Some(bearer) = bearer {
+            request = request.header(AUTHORIZATION, authorization("Bearer", bearer.expose())?);
+        }
+        self.send(target, request).await
+    }
+
+    /// Asks for a bearer token. It is used once: keys are asked for once an hour, and tokens do not live much longer.
+    async fn token(&self, grant: &Grant) -> Result<Secret, FetchError> {
+        let client = [grant.id.as_bytes(), b":", grant.secret.expose()].concat();
+        let scope = utf8_percent_encode(&grant.scope, NON_ALPHANUMERIC);
+        let request = self
+            .client
+            .post(grant.token_url.url().clone())
+            .header(
+                AUTHORIZATION,
+                authorization("Basic", STANDARD.encode(client).as_bytes())?,
+            )
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(format!("grant_type=client_credentials&scope={scope}"));
+        let told = self.send(&grant.token_url, request).await?;
+        #[derive(Deserialize)]
+        struct Answer {
+            access_token: String,
+        }
+        let answer: Answer = serde_json::from_slice(&told.body).map_err(|_| FetchError::Unusable {
+            host: grant.token_url.url().host_str().unwrap_or_default().to_owned(),
+            reason: "holds no access token".into(),
+        })?;
+        Ok(Secret::new(answer.access_token))
+    }
+
+    async fn send(&self, target: &Target, request: RequestBuilder) -> Result<Fetched, FetchError> {
         let host = target.url().host_str().unwrap_or_default().to_owned();
         // A literal address is never resolved, so the resolver's guard does not see it.
         if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>()
@@ -104,12 +149,7 @@ impl Fetcher {
             host: host.clone(),
             reason: describe(&error),
         };
-        let mut response = self
-            .client
-            .get(target.url().clone())
-            .send()
-            .await
-            .map_err(unreachable)?;
+        let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if !status.is_success() {
             return Err(FetchError::Status {
@@ -130,6 +170,14 @@ impl Fetcher {
         }
         Ok(Fetched { body, max_age })
     }
+}
+
+/// Not shown in any log.
+fn authorization(scheme: &str, credential: &[u8]) -> Result<HeaderValue, FetchError> {
+    let mut value = HeaderValue::from_bytes(&[scheme.as_bytes(), b" ", credential].concat())
+        .map_err(|_| FetchError::Client("the credential to be shown is no value of a header".into()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn max_age(cache_control: &str) -> Option<i64> {

@@ -15,11 +15,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::clock::Timestamp;
 
 mod client;
+mod document;
 mod private;
 mod public;
 mod target;
 
 pub use client::{FetchError, Settings};
+pub use document::{Form, Grant, KeyDocument, Shown};
 pub use private::{PrivateKey, PrivateKeyError};
 pub use public::{Algorithm, Certificate, KeyError, KeyKind, KeySet, PublicKey};
 pub use target::{Hosts, Target, TargetError};
@@ -44,6 +46,8 @@ pub struct Keyring {
     /// Built at the first fetch: most sources never call out, and the system's trust store takes memory.
     fetcher: OnceLock<Result<Fetcher, String>>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
+    /// What URLs are known to serve, and since when.
+    known: Mutex<HashMap<String, (Vec<u8>, i64)>>,
     minute: Mutex<(i64, u32)>,
 }
 
@@ -75,10 +79,30 @@ struct Fresh {
     expires_at: i64,
 }
 
-#[derive(Clone, Copy)]
+/// What is to be had from where.
+#[derive(Clone)]
+struct Wanted {
+    slot: String,
+    target: Target,
+    kind: Kind,
+    shown: Option<Shown>,
+}
+
+#[derive(Clone)]
 enum Kind {
-    Set,
+    Set(Arc<Form>),
     Certificate,
+}
+
+impl Wanted {
+    fn at(target: &Target, kind: Kind) -> Self {
+        Self {
+            slot: target.as_str().to_owned(),
+            target: target.clone(),
+            kind,
+            shown: None,
+        }
+    }
 }
 
 impl Keyring {
@@ -97,58 +121,86 @@ impl Keyring {
     /// the key is for the caller to see. An error where it lacks the key and no newer one could be had: the platform
     /// may have changed its keys.
     pub async fn key_set(&self, target: &Target, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, FetchError> {
-        let lacks = |keys: &Keys| matches!(keys, Keys::Set(set) if !set.has(kid));
-        match self.keys(target, Kind::Set, now, lacks).await? {
+        self.set(Wanted::at(target, Kind::Set(Form::Jwks.into())), kid, now)
+            .await
+    }
+
+    /// The keys of a document at `target`, which is one of its own; `id` as for [`Keyring::key_set`].
+    pub async fn document(
+        &self,
+        document: &KeyDocument,
+        target: &Target,
+        id: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Arc<KeySet>, FetchError> {
+        let wanted = Wanted {
+            slot: document.slot(target),
+            target: target.clone(),
+            kind: Kind::Set(document.form().clone()),
+            shown: document.shown().cloned(),
+        };
+        self.set(wanted, id, now).await
+    }
+
+    async fn set(&self, wanted: Wanted, id: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, FetchError> {
+        let lacks = |keys: &Keys| matches!(keys, Keys::Set(set) if !set.has(id));
+        match self.keys(&wanted, now, lacks).await? {
             Keys::Set(set) => Ok(set),
-            Keys::Certificate(_) => Err(unusable(target, "is used as a certificate elsewhere")),
+            Keys::Certificate(_) => Err(unusable(&wanted.target, "is used as a certificate elsewhere")),
         }
     }
 
     /// The certificate at `target`. Who may have issued it is not asked: like the platforms' own kits, it is believed
     /// because the platform's host served it over TLS.
     pub async fn certificate(&self, target: &Target, now: Timestamp) -> Result<Arc<Certificate>, FetchError> {
-        match self.keys(target, Kind::Certificate, now, |_| false).await? {
+        match self
+            .keys(&Wanted::at(target, Kind::Certificate), now, |_| false)
+            .await?
+        {
             Keys::Certificate(certificate) => Ok(certificate),
             Keys::Set(_) => Err(unusable(target, "is used as a key set elsewhere")),
         }
     }
 
     /// Takes in what `target` is known to serve, to be used for a day from `now` and not asked for again: recorded
-    /// deliveries bring their keys.
-    pub fn remember(&self, target: &Target, body: &[u8], now: Timestamp) -> Result<(), FetchError> {
-        let kind = if body.trim_ascii_start().starts_with(b"{") {
-            Kind::Set
-        } else {
-            Kind::Certificate
+    /// deliveries bring their keys. What it is, who asks for it says.
+    pub fn remember(&self, target: &Target, body: &[u8], now: Timestamp) {
+        lock(&self.known).insert(target.as_str().to_owned(), (body.to_vec(), now.as_second()));
+    }
+
+    /// Enters into the slot what its URL is known to serve, unless it is there.
+    fn recall(&self, slot: &Slot, wanted: &Wanted) -> Result<(), FetchError> {
+        let known = lock(&self.known);
+        let Some((body, since)) = known.get(wanted.target.as_str()) else {
+            return Ok(());
         };
-        let fetched = Fetched {
-            body: body.to_vec(),
-            max_age: None,
-        };
-        let now = now.as_second();
+        let expires_at = since + USABLE;
+        let mut state = lock(&slot.state);
+        if state
+            .keys
+            .as_ref()
+            .is_some_and(|(_, fresh)| fresh.expires_at >= expires_at)
+        {
+            return Ok(());
+        }
         let fresh = Fresh {
-            refresh_at: now + USABLE,
-            expires_at: now + USABLE,
+            refresh_at: expires_at,
+            expires_at,
         };
-        lock(&self.slot(target).state).keys = Some((parse(kind, &fetched, target)?, fresh));
+        state.keys = Some((parse(&wanted.kind, body, &wanted.target)?, fresh));
         Ok(())
     }
 
     /// Fetches a URL that a verified delivery asks to be fetched, to confirm a subscription.
     pub async fn confirm(&self, target: &Target) -> Result<(), FetchError> {
-        self.fetcher()?.get(target).await.map(drop)
+        self.fetcher()?.get(target, None).await.map(drop)
     }
 
-    async fn keys(
-        &self,
-        target: &Target,
-        kind: Kind,
-        now: Timestamp,
-        lacks: impl Fn(&Keys) -> bool,
-    ) -> Result<Keys, FetchError> {
+    async fn keys(&self, wanted: &Wanted, now: Timestamp, lacks: impl Fn(&Keys) -> bool) -> Result<Keys, FetchError> {
         let now = now.as_second();
-        let slot = self.slot(target);
-        if let Some(keys) = self.cached(&slot, target, kind, now, &lacks) {
+        let slot = self.slot(&wanted.slot);
+        self.recall(&slot, wanted)?;
+        if let Some(keys) = self.cached(&slot, wanted, now, &lacks) {
             return Ok(keys);
         }
         let flight = slot.flight.clone().lock_owned().await;
@@ -166,7 +218,7 @@ impl Keyring {
         }
         self.spend(now)?;
         let fetcher = self.fetcher()?.clone();
-        let task = refresh(fetcher, slot.clone(), target.clone(), kind, now, flight);
+        let task = refresh(fetcher, slot.clone(), wanted.clone(), now, flight);
         // A task of its own: a client that hangs up does not stop it.
         let outcome = tokio::spawn(task).await;
         let state = lock(&slot.state).clone();
@@ -174,19 +226,12 @@ impl Keyring {
             (Ok(Err(error)), Some((keys, _))) if lacks(&keys) => Err(error),
             (_, Some((keys, fresh))) if now < fresh.expires_at => Ok(keys),
             (Ok(Err(error)), _) => Err(error),
-            _ => Err(unusable(target, "could not be taken in")),
+            _ => Err(unusable(&wanted.target, "could not be taken in")),
         }
     }
 
     /// Keys that can be used without waiting; starts a refresh when it is time.
-    fn cached(
-        &self,
-        slot: &Arc<Slot>,
-        target: &Target,
-        kind: Kind,
-        now: i64,
-        lacks: &impl Fn(&Keys) -> bool,
-    ) -> Option<Keys> {
+    fn cached(&self, slot: &Arc<Slot>, wanted: &Wanted, now: i64, lacks: &impl Fn(&Keys) -> bool) -> Option<Keys> {
         let state = lock(&slot.state).clone();
         let (keys, fresh) = state.keys?;
         let rests = state.tried.is_some_and(|tried| now - tried < REST);
@@ -198,8 +243,8 @@ impl Keyring {
             && let Ok(flight) = slot.flight.clone().try_lock_owned()
             && let Ok(fetcher) = self.fetcher()
         {
-            let (fetcher, host) = (fetcher.clone(), target.as_str().to_owned());
-            let task = refresh(fetcher, slot.clone(), target.clone(), kind, now, flight);
+            let (fetcher, host) = (fetcher.clone(), wanted.target.as_str().to_owned());
+            let task = refresh(fetcher, slot.clone(), wanted.clone(), now, flight);
             tokio::spawn(async move {
                 if let Err(error) = task.await {
                     tracing::warn!(url = host, %error, "keys could not be refreshed; the cached ones stay in use");
@@ -209,9 +254,9 @@ impl Keyring {
         Some(keys)
     }
 
-    fn slot(&self, target: &Target) -> Arc<Slot> {
+    fn slot(&self, name: &str) -> Arc<Slot> {
         let mut slots = lock(&self.slots);
-        if let Some(slot) = slots.get(target.as_str()) {
+        if let Some(slot) = slots.get(name) {
             return slot.clone();
         }
         if slots.len() >= MOST_URLS {
@@ -224,7 +269,7 @@ impl Keyring {
                 slots.remove(&url);
             }
         }
-        slots.entry(target.as_str().to_owned()).or_default().clone()
+        slots.entry(name.to_owned()).or_default().clone()
     }
 
     fn spend(&self, now: i64) -> Result<(), FetchError> {
@@ -250,22 +295,20 @@ impl Keyring {
 async fn refresh(
     fetcher: Fetcher,
     slot: Arc<Slot>,
-    target: Target,
-    kind: Kind,
+    wanted: Wanted,
     now: i64,
     flight: tokio::sync::OwnedMutexGuard<()>,
 ) -> Result<(), FetchError> {
-    let fetched = fetcher.get(&target).await;
-    let keys = fetched.and_then(|fetched| {
+    let fetched = fetcher.get(&wanted.target, wanted.shown.as_ref()).await;
+    let keys = fetched.and_then(|Fetched { body, max_age }| {
         let fresh = Fresh {
             refresh_at: now
-                + fetched
-                    .max_age
+                + max_age
                     .unwrap_or(*REFRESH.end())
                     .clamp(*REFRESH.start(), *REFRESH.end()),
             expires_at: now + USABLE,
         };
-        Ok((parse(kind, &fetched, &target)?, fresh))
+        Ok((parse(&wanted.kind, &body, &wanted.target)?, fresh))
     });
     let mut state = lock(&slot.state);
     state.tried = Some(now);
@@ -275,12 +318,13 @@ async fn refresh(
     outcome
 }
 
-fn parse(kind: Kind, fetched: &Fetched, target: &Target) -> Result<Keys, FetchError> {
+fn parse(kind: &Kind, body: &[u8], target: &Target) -> Result<Keys, FetchError> {
     match kind {
-        Kind::Set => KeySet::parse(&fetched.body)
+        Kind::Set(form) => form
+            .read(body)
             .map(|set| Keys::Set(Arc::new(set)))
             .map_err(|reason| unusable(target, &reason)),
-        Kind::Certificate => Certificate::from_pem(&fetched.body)
+        Kind::Certificate => Certificate::from_pem(body)
             .map(|certificate| Keys::Certificate(Arc::new(certificate)))
             .map_err(|_| unusable(target, "is no PEM certificate with a supported key")),
     }

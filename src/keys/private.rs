@@ -65,7 +65,7 @@ impl PrivateKey {
             Algorithm::RsaPssSha384 => self.rsa(&signature::RSA_PSS_SHA384, message),
             Algorithm::RsaPssSha512 => self.rsa(&signature::RSA_PSS_SHA512, message),
             // `ring` verifies it for the sake of old platforms, and signs it for nobody's.
-            Algorithm::RsaSha1 => Err(PrivateKeyError::Algorithm(algorithm.label())),
+            Algorithm::RsaSha1 | Algorithm::EcdsaSha1 => Err(PrivateKeyError::Algorithm(algorithm.label())),
             Algorithm::EcdsaDer => self.ecdsa(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, message),
             Algorithm::EcdsaRaw => self.ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, message),
             Algorithm::Ed25519 => Ok(ed25519(&self.der)?.sign(message).as_ref().to_vec()),

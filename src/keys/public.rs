@@ -2,6 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use p256::ecdsa::{Signature, VerifyingKey};
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde::Deserialize;
 use x509_parser::prelude::{FromDer, Pem, X509Certificate};
@@ -37,6 +39,8 @@ pub enum Algorithm {
     EcdsaDer,
     /// P-256 and SHA-256, signature `r‖s` (RFC 7518 section 3.4).
     EcdsaRaw,
+    /// P-256 and SHA-1, signature in DER: eBay's.
+    EcdsaSha1,
     Ed25519,
 }
 
@@ -76,13 +80,14 @@ impl Algorithm {
             Self::RsaPssSha384 => "rsa-pss-sha384",
             Self::RsaPssSha512 => "rsa-pss-sha512",
             Self::EcdsaDer | Self::EcdsaRaw => "ecdsa-p256-sha256",
+            Self::EcdsaSha1 => "ecdsa-p256-sha1",
             Self::Ed25519 => "ed25519",
         }
     }
 
     pub fn key_kind(self) -> KeyKind {
         match self {
-            Self::EcdsaDer | Self::EcdsaRaw => KeyKind::P256,
+            Self::EcdsaDer | Self::EcdsaRaw | Self::EcdsaSha1 => KeyKind::P256,
             Self::Ed25519 => KeyKind::Ed25519,
             _ => KeyKind::Rsa,
         }
@@ -190,6 +195,7 @@ impl PublicKey {
                     .verify(parameters, message, signature)
                     .is_ok()
             }
+            Self::P256(point) if algorithm == Algorithm::EcdsaSha1 => verify_ecdsa_sha1(point, message, signature),
             Self::P256(point) => {
                 let algorithm: &dyn signature::VerificationAlgorithm = match algorithm {
                     Algorithm::EcdsaDer => &signature::ECDSA_P256_SHA256_ASN1,
@@ -208,6 +214,14 @@ impl PublicKey {
             }
         }
     }
+}
+
+/// `ring` takes no SHA-1 with a curve; one platform does, and its data says so.
+fn verify_ecdsa_sha1(point: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let digest = <sha1::Sha1 as sha2::Digest>::digest(message);
+    let key = VerifyingKey::from_sec1_bytes(point);
+    let signature = Signature::from_der(signature);
+    key.is_ok_and(|key| signature.is_ok_and(|signature| key.verify_prehash(&digest, &signature).is_ok()))
 }
 
 impl Certificate {
@@ -241,9 +255,13 @@ pub struct KeySet {
 }
 
 /// More keys than any platform publishes.
-const MOST_KEYS: usize = 64;
+pub(super) const MOST_KEYS: usize = 64;
 
 impl KeySet {
+    pub(super) fn new(keys: Vec<(Option<String>, PublicKey)>) -> Self {
+        Self { keys }
+    }
+
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Set {

@@ -36,6 +36,8 @@ pub enum TargetError {
     Host(String),
     #[error("path does not end in `{0}`")]
     Path(String),
+    #[error("names its key by an id that is none: up to 64 letters, digits, `-` and `_`, in the URL's path")]
+    Id,
 }
 
 /// `*` stands for a whole label of at least this many characters, as in Amazon's own kits: `sns.*.amazonaws.com` must

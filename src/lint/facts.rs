@@ -93,7 +93,7 @@ fn check_bound(subject: &mut Subject<'_>) {
     }
     for (index, rule) in definition.signature.iter().enumerate() {
         let keys = &rule.keys;
-        let shared = !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some();
+        let shared = keys.are_the_platforms();
         let claimed = rule.claims.values().any(|claim| matches!(claim, Claim::Setting { .. }));
         let signed = rule
             .content
@@ -116,7 +116,7 @@ fn check_hints(subject: &mut Subject<'_>) {
         .enumerate()
         .filter(|(_, rule)| {
             let keys = &rule.keys;
-            let from_secrets = keys.pinned.is_empty() && keys.jwks.is_none() && keys.certificate.is_none();
+            let from_secrets = !keys.are_the_platforms();
             let form = rule.secret.as_ref().unwrap_or(&definition.secret);
             let hint = form.hint.trim().is_empty() && definition.secret.hint.trim().is_empty();
             rule.scheme != Scheme::None && from_secrets && hint

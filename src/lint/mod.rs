@@ -19,6 +19,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::contract::{Contracts, Policy, SchemaFile};
+use crate::provider::definition::BodyFormat;
 use crate::provider::{Catalogue, Definition};
 
 mod facts;
@@ -57,6 +58,11 @@ impl Subject<'_> {
     /// For any sender: which envelope it has is the source's to know.
     fn is_generic(&self) -> bool {
         self.definition.category == "generic"
+    }
+
+    /// What is not looked into can meet no schema.
+    fn has_no_contract(&self) -> bool {
+        self.is_generic() || self.definition.body.format == BodyFormat::Opaque
     }
 
     fn say(&mut self, problem: impl std::fmt::Display) {
@@ -152,7 +158,7 @@ fn contracts(subject: &mut Subject<'_>) -> Option<Contracts> {
             return None;
         }
     };
-    if schemas.is_empty() && !subject.is_generic() {
+    if schemas.is_empty() && !subject.has_no_contract() {
         subject.say("no schema; add one at least for the platform's envelope: `default/1.json`");
     }
     let files: Vec<SchemaFile> = schemas

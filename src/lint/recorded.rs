@@ -71,9 +71,7 @@ impl Source {
             let host = url.split('/').nth(2).unwrap_or_default().to_owned();
             let target = Hosts::new(&[host], None).check(url);
             let target = target.map_err(|error| vec![format!("signed.keys: `{url}`: {error}")])?;
-            self.keyring
-                .remember(&target, body.as_bytes(), now)
-                .map_err(|error| vec![format!("signed.keys: {error}")])?;
+            self.keyring.remember(&target, body.as_bytes(), now);
         }
         Ok(())
     }

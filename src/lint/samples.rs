@@ -62,7 +62,7 @@ pub(super) fn check(subject: &mut Subject<'_>, contracts: &Contracts) {
     }
     if events > 0 {
         check_rules(subject, &seen);
-        if met == 0 && !subject.is_generic() {
+        if met == 0 && !subject.has_no_contract() {
             subject.say("no sample meets any of the schemas; name the schema's folder after the event, or `default`");
         }
     }

@@ -74,7 +74,7 @@ pub async fn process(
     deadline: Instant,
 ) -> Result<Accepted, Refusal> {
     if let Some(reply) = source.handshakes.before_verification(raw) {
-        return confirm(source, reply?).await;
+        return confirm(source, raw, reply?).await;
     }
     let verified = match source.verifier.verify(raw, raw.received).await {
         Ok(verified) => verified,
@@ -86,7 +86,7 @@ pub async fn process(
     account.verified();
     source.metrics.secret_use(verified.proof().key.as_ref());
     if let Some(reply) = source.handshakes.after_verification(&verified) {
-        return confirm(source, reply?).await;
+        return confirm(source, raw, reply?).await;
     }
 
     let coverage = source.verifier.coverage(verified.proof());
@@ -111,13 +111,21 @@ pub async fn process(
 }
 
 /// A handshake that must be confirmed to the platform is answered only after the confirmation.
-async fn confirm(source: &Source, reply: Reply) -> Result<Accepted, Refusal> {
+async fn confirm(source: &Source, raw: &RawDelivery, reply: Reply) -> Result<Accepted, Refusal> {
     if let Some(target) = &reply.confirm {
         source
             .keyring
             .confirm(target)
             .await
             .map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
+    }
+    if let (Some(told), Some(capture)) = (reply.captured.clone(), source.capture.clone()) {
+        let (sender, at) = (raw.sender, raw.received);
+        let file = capture.file().display().to_string();
+        let kept = tokio::task::spawn_blocking(move || capture.keep(&told, sender, at)).await;
+        kept.map_err(|error| Refusal::Internal(error.to_string()))?
+            .map_err(|error| Refusal::Internal(format!("told secret: {error}")))?;
+        tracing::warn!(source = %source.origin.source(), ?sender, file, "somebody told this source a secret: if it was the platform, give it to the source and take `capture` out");
     }
     Ok(Accepted::Handshake(reply))
 }

@@ -9,7 +9,7 @@ use crate::contract::Contracts;
 use crate::destination::spool::Outlet;
 use crate::duplicates::Duplicates;
 use crate::event::{Event, Origin};
-use crate::handshake::Handshakes;
+use crate::handshake::{Capture, Handshakes};
 use crate::keys::Keyring;
 use crate::read::Reader;
 use crate::telemetry::SourceMetrics;
@@ -21,6 +21,8 @@ pub struct Source {
     pub origin: Origin,
     pub verifier: Verifier,
     pub handshakes: Handshakes,
+    /// Where a told secret is shown to the operator.
+    pub capture: Option<Arc<Capture>>,
     pub reader: Reader,
     pub contracts: Contracts,
     /// First match wins; what matches none goes to `destination`.

@@ -48,6 +48,17 @@ pub struct Definition {
     pub batch: Option<Batch>,
     #[serde(default)]
     pub answer: Answer,
+    /// Networks (CIDR) that the platform's page says it sends from, as of the day it was read. They count for a source that
+    /// lists `published` among its `senders`.
+    #[serde(default)]
+    pub senders: Vec<String>,
+}
+
+impl Keys {
+    /// Pinned or fetched, and none of the customer's.
+    pub fn are_the_platforms(&self) -> bool {
+        !self.pinned.is_empty() || self.jwks.is_some() || self.certificate.is_some() || self.document.is_some()
+    }
 }
 
 impl Find {
@@ -104,6 +115,8 @@ pub struct SecretForm {
     pub derive: Option<HashName>,
     /// No secret of the user's at all: keys are fetched or pinned.
     pub none: bool,
+    /// Credential setting that is the secret, in place of the source's secrets; without it the alternative is not active.
+    pub setting: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -164,6 +177,9 @@ pub struct Find {
     /// Must stand in front of the value, and is not part of it.
     pub prefix: Option<String>,
     pub transform: Option<Transform>,
+    /// JSON pointer into the value, where that (transformed) is a JSON document itself: eBay's signature header. Not for
+    /// what is found in events.
+    pub inside: Option<String>,
     /// Only in what is found in events: the text that stands for each value, `*` for any other (Discord's type `2` is
     /// `APPLICATION_COMMAND`). A value without one is as if it were not there. Empty: values stand for themselves.
     pub map: BTreeMap<String, String>,
@@ -193,6 +209,8 @@ pub enum Transform {
     HmacSha256Base64,
     /// The same with a prefix `sha256=` in front of the base64 (X).
     Sha256EqualsHmacBase64,
+    /// What the cipher of `body.inner` hides in the value: only in challenges.
+    Decrypt,
 }
 
 /// First alternative that is wholly present wins.
@@ -260,6 +278,8 @@ pub enum HashName {
     Sha256,
     Sha384,
     Sha512,
+    /// As Ethereum has it: Keccak with its own padding, not SHA3-256.
+    Keccak256,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -357,6 +377,8 @@ pub struct ListForm {
 pub enum Part {
     Word(String),
     Lines(Lines),
+    Sorted(Sorted),
+    Compact(Compact),
     Found(Box<Find>),
 }
 
@@ -365,6 +387,20 @@ pub enum Part {
 #[serde(deny_unknown_fields)]
 pub struct Lines {
     pub named_lines: Vec<String>,
+}
+
+/// These values in the order of their bytes, nothing between them (WeChat).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sorted {
+    pub sorted: Vec<Find>,
+}
+
+/// The bytes of this member of the body (a JSON pointer), without the white space between its tokens (Bitso).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compact {
+    pub compact: String,
 }
 
 /// A value that must be there, and what it must be.
@@ -393,12 +429,51 @@ pub struct Keys {
     pub pinned: Vec<String>,
     /// A JSON Web Key Set.
     pub jwks: Option<String>,
+    /// Another document of the platform's that holds keys.
+    pub document: Option<KeyDocument>,
+    /// Where a delivery names the key of a `jwks` or `document`; a token names its own. Nowhere: each of them is tried.
+    pub id: Option<Find>,
     /// The delivery names an X.509 certificate's URL here.
     pub certificate: Option<Find>,
     /// Hosts from which keys may be fetched; `*` stands for one label of three characters or more.
     pub hosts: Vec<String>,
     /// Required ending of the path of a URL that a delivery names (`.pem`).
     pub path_suffix: Option<String>,
+}
+
+/// A PEM file, or a JSON document with keys in it (PEM, or base64 of SPKI DER).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyDocument {
+    /// `{id}` in it stands for the key's id, which makes it a document of one key.
+    pub url: String,
+    /// JSON pointer to the array of keys. Absent: the document is about one.
+    #[serde(default)]
+    pub items: Option<String>,
+    /// JSON pointer into an item, to its id.
+    #[serde(default)]
+    pub item_id: Option<String>,
+    /// JSON pointer into an item (or the document), to the key. Absent: the document is a PEM file.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Credential setting that is shown to the platform as `Authorization: Bearer`.
+    #[serde(default)]
+    pub bearer: Option<String>,
+    /// Such a bearer token has to be asked for first.
+    #[serde(default)]
+    pub client_credentials: Option<ClientCredentials>,
+}
+
+/// A token by the client credentials grant (RFC 6749 section 4.4), the client being the customer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCredentials {
+    pub token_url: String,
+    #[serde(default)]
+    pub scope: String,
+    /// Settings that hold the client's id and its secret (a credential).
+    pub id: String,
+    pub secret: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -435,11 +510,17 @@ pub struct Handshake {
     /// With `prove = "token"`: where it is and which setting holds it.
     #[serde(default)]
     pub token: Option<TokenProof>,
+    /// What a token that is not ours is answered, where the platform asks that too. Default 401.
+    #[serde(default)]
+    pub refusal: Option<u16>,
     #[serde(default)]
     pub reply: Reply,
     /// Confirm by fetching a URL that the (proved) delivery names.
     #[serde(default)]
     pub confirm: Option<Confirm>,
+    /// The secret that the platform makes up and tells here, once. Taken part in only while the source says `capture`.
+    #[serde(default)]
+    pub capture: Option<Find>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -477,7 +558,15 @@ pub struct Reply {
 pub enum ReplyValue {
     Int(i64),
     Bool(bool),
+    Hashed(Hashed),
     Found(Box<Find>),
+}
+
+/// SHA-256, in hex, of these values one behind the other (eBay).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hashed {
+    pub sha256_hex: Vec<Find>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -508,16 +597,66 @@ pub enum BodyFormat {
     /// JSON whatever the content type says.
     Json,
     Form,
+    /// XML, looked into as the JSON that it is mapped to: an element is an object of its children by their local names, an
+    /// array where a name repeats, a text where it has no children; `@name` is an attribute.
+    Xml,
     /// Anything: carried, not looked into.
     Opaque,
 }
 
+/// JSON, or XML where it begins with `<`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inner {
     pub json: String,
     #[serde(default)]
     pub base64: bool,
+    /// It is encrypted (and base64), with a key of the customer's.
+    #[serde(default)]
+    pub cipher: Option<CipherRule>,
+}
+
+/// How a text is encrypted. Opened only behind a signature, or for a challenge whose token it holds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CipherRule {
+    pub mode: CipherMode,
+    /// Credential setting that holds the key; where the source leaves it out, nothing is opened.
+    pub key: String,
+    /// From the key's text to 32 bytes.
+    #[serde(default)]
+    pub key_form: KeyForm,
+    /// CBC: 16 random bytes, the message's length in four, the message, and whom it is for (WeCom).
+    #[serde(default)]
+    pub framed: bool,
+    /// GCM: JSON pointer to the nonce.
+    #[serde(default)]
+    pub nonce: Option<String>,
+    /// GCM: JSON pointer to the associated data. Absent, or not in the body: none.
+    #[serde(default)]
+    pub associated: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum CipherMode {
+    /// AES-256-CBC, padded (PKCS #7); the initial vector is what the key begins with.
+    CbcKeyIv,
+    /// The same; the initial vector stands in front of the ciphertext.
+    CbcLeadingIv,
+    /// AES-256-GCM, the tag behind the ciphertext.
+    Gcm,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyForm {
+    /// The bytes of the text.
+    #[default]
+    Text,
+    Base64,
+    /// SHA-256 of the text.
+    Sha256,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -568,6 +707,8 @@ pub struct Answer {
     pub status: Option<u16>,
     pub body: Option<String>,
     pub content_type: Option<String>,
+    /// Headers of the answer: `literal`, `setting`, or a `header` of the (verified) request.
+    pub headers: BTreeMap<String, Find>,
     /// How long the platform waits (`10s`).
     pub deadline: Option<String>,
     /// Which statuses it counts as delivered, as its page says.

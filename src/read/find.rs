@@ -27,6 +27,8 @@ pub struct View<'v> {
     /// The element of a batch, or the body.
     pub item: Option<&'v Node<'v>>,
     pub inner: Option<&'v Node<'v>>,
+    /// The signature covers where the inner document stands, though not the whole body.
+    pub inner_signed: bool,
     pub claims: Option<&'v Node<'v>>,
 }
 
@@ -130,7 +132,7 @@ fn joined<'v>(finds: &[Find], separator: &str, view: &View<'v>, coverage: &Cover
             }
             return None;
         };
-        let (signed, from_item) = (find.place.signed(coverage), matches!(find.place, Place::Item(_)));
+        let (signed, from_item) = (find.place.signed(view, coverage), matches!(find.place, Place::Item(_)));
         match &mut all {
             None => {
                 all = Some(Value {
@@ -152,10 +154,11 @@ fn joined<'v>(finds: &[Find], separator: &str, view: &View<'v>, coverage: &Cover
 }
 
 impl Place {
-    fn signed(&self, coverage: &Coverage) -> bool {
+    fn signed(&self, view: &View<'_>, coverage: &Coverage) -> bool {
         match self {
             Self::Header(name) => coverage.headers.contains(name),
             Self::Query(_) => coverage.url || coverage.query,
+            Self::Inner(_) if view.inner_signed => true,
             Self::Form(_) | Self::Json(_) | Self::Item(_) | Self::Inner(_) => coverage.body,
             Self::Claim(_) | Self::Fixed(_) | Self::Never => true,
         }
@@ -166,6 +169,11 @@ impl Find {
     fn compile(find: &definition::Find, settings: &Settings) -> Result<Self, String> {
         if find.places().len() != 1 {
             return Err("must name exactly one place".into());
+        }
+        if find.inside.is_some() {
+            return Err(
+                "`inside` is of signatures and challenges; `body.inner` says what stands inside of an event".into(),
+            );
         }
         let pointer = |text: &str| Pointer::compile(text).map_err(|error| error.to_string());
         let place = if let Some(name) = &find.header {
@@ -201,8 +209,8 @@ impl Find {
         {
             return Err(format!("transform {transform:?} is not for what is found in events"));
         }
-        if find.transform == Some(Transform::Sha256EqualsHmacBase64) {
-            return Err("transform Sha256EqualsHmacBase64 is only for answers to challenges".into());
+        if let Some(transform @ (Transform::Sha256EqualsHmacBase64 | Transform::Decrypt)) = find.transform {
+            return Err(format!("transform {transform:?} is only for answers to challenges"));
         }
         let prefix = find.prefix.as_deref().map(Into::into);
         Ok(Self {
@@ -290,7 +298,8 @@ fn transformed(transform: Transform, text: &str) -> Option<String> {
         Transform::Crc32Decimal
         | Transform::HmacSha256Hex
         | Transform::HmacSha256Base64
-        | Transform::Sha256EqualsHmacBase64 => return None,
+        | Transform::Sha256EqualsHmacBase64
+        | Transform::Decrypt => return None,
     })
 }
 

@@ -38,7 +38,7 @@ pub struct Part<'d> {
     pub document: Document<'d>,
     /// The sender's exact bytes: the body, or the element's slice of it.
     pub data: Bytes,
-    /// A form mapped to JSON, when the source asks to publish that (`payload: json`).
+    /// A form or XML mapped to JSON, when the source asks to publish that (`payload: json`).
     pub mapped: Option<Bytes>,
     /// Content type of `data`, as sent.
     pub content_type: String,
@@ -50,7 +50,7 @@ pub struct Part<'d> {
 pub enum Document<'d> {
     /// The bytes are JSON, and this is what they say.
     Json(Node<'d>),
-    /// The bytes are a form, and this is its mapping to JSON (see [`form`]).
+    /// The bytes are a form (see [`form`]) or XML, and this is what they are mapped to.
     Form(Node<'d>),
     /// The definition says not to look: no contract applies.
     Opaque,
@@ -75,7 +75,7 @@ impl<'d> Document<'d> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct NotReadable {
-    /// `not-json`, `empty`, `duplicate-key`, `too-deep`, `not-utf8`, `bad-number`, `not-a-form`, `multipart`,
+    /// `not-json`, `empty`, `duplicate-key`, `too-deep`, `not-utf8`, `bad-number`, `not-a-form`, `not-xml`, `multipart`,
     /// `too-many-fields`, `not-a-batch`, `too-many-elements`: nothing else.
     pub reason: &'static str,
     /// For the operator. Quotes nothing of the body.
@@ -130,6 +130,6 @@ impl<'d> Parts<'d> {
 pub struct ReadOptions {
     /// Publish a batch's delivery unsplit.
     pub whole: bool,
-    /// Publish forms as JSON.
+    /// Publish forms and XML as JSON.
     pub json_payload: bool,
 }

@@ -10,9 +10,10 @@ use super::form::Form;
 use super::pointer::Pointer;
 use super::{Document, Found, NotReadable, Part, Parts, ReadOptions, clean, time};
 use crate::delivery::RawDelivery;
-use crate::provider::definition::{BodyFormat, TimeFormat};
+use crate::provider::definition::{BodyFormat, CipherMode, CipherRule, TimeFormat};
 use crate::provider::{Definition, Settings};
-use crate::verify::{Coverage, VerifiedDelivery};
+use crate::verify::cipher::Cipher;
+use crate::verify::{Coverage, VerifiedDelivery, xml};
 
 /// A definition's reading rules, compiled.
 ///
@@ -58,8 +59,54 @@ struct Wants {
 
 #[derive(Debug)]
 struct Inner {
+    /// As written, to be looked for among what is signed.
+    text: String,
     pointer: Pointer,
     base64: bool,
+    cipher: Option<Sealed>,
+}
+
+/// What is needed to open an inner document.
+#[derive(Debug)]
+struct Sealed {
+    /// `None`: the source gives no key, and nothing is opened.
+    cipher: Option<Cipher>,
+    nonce: Option<Pointer>,
+    associated: Option<Pointer>,
+}
+
+impl Sealed {
+    fn compile(
+        rule: &CipherRule,
+        definition: &Definition,
+        settings: &Settings,
+        problems: &mut Vec<String>,
+    ) -> Option<Self> {
+        let mut pointer = |text: &Option<String>| {
+            let text = text.as_deref()?;
+            Pointer::compile(text)
+                .map_err(|error| problems.push(format!("body.inner.cipher: {error}")))
+                .ok()
+        };
+        let (nonce, associated) = (pointer(&rule.nonce), pointer(&rule.associated));
+        if (rule.mode == CipherMode::Gcm) != nonce.is_some() {
+            problems.push("body.inner.cipher: `nonce` is for `gcm`, which needs it".into());
+        }
+        let cipher = Cipher::compile(definition, settings).map_err(|problem| problems.push(problem));
+        Some(Self {
+            cipher: cipher.ok()?,
+            nonce,
+            associated,
+        })
+    }
+
+    fn open(&self, text: &str, item: &Node<'_>) -> Option<Vec<u8>> {
+        let value = |pointer: &Option<Pointer>| pointer.as_ref()?.find(item)?.as_text().map(str::as_bytes);
+        let associated = value(&self.associated).unwrap_or_default();
+        self.cipher
+            .as_ref()?
+            .open(text.as_bytes(), value(&self.nonce), associated)
+    }
 }
 
 #[derive(Debug)]
@@ -106,8 +153,13 @@ impl Reader {
             .as_ref()
             .and_then(|inner| match Pointer::compile(&inner.json) {
                 Ok(pointer) => Some(Inner {
+                    text: inner.json.clone(),
                     pointer,
                     base64: inner.base64,
+                    cipher: inner
+                        .cipher
+                        .as_ref()
+                        .and_then(|rule| Sealed::compile(rule, definition, settings, &mut problems)),
                 }),
                 Err(error) => {
                     problems.push(format!("body.inner.json: {error}"));
@@ -170,6 +222,10 @@ impl Reader {
             body: body.document.node(),
             item: None,
             inner: None,
+            inner_signed: self
+                .inner
+                .as_ref()
+                .is_some_and(|inner| coverage.members.contains(&inner.text)),
             claims: claims.as_ref(),
         };
 
@@ -242,6 +298,7 @@ impl Reader {
         };
         let read = match self.format {
             BodyFormat::Opaque => return only(Document::Opaque),
+            BodyFormat::Xml => self.xml(&raw.body),
             BodyFormat::Json => Node::parse(&raw.body).map(|node| only(Document::Json(node))),
             BodyFormat::Auto | BodyFormat::Form if is(content_type, "multipart/form-data") => {
                 Err(NotReadable::new("multipart", "multipart forms are not read"))
@@ -279,6 +336,18 @@ impl Reader {
         })
     }
 
+    fn xml<'d>(&self, bytes: &[u8]) -> Result<Body<'d>, NotReadable> {
+        let text = xml::document(bytes)
+            .map_err(|error| NotReadable::new("not-xml", error))?
+            .to_string();
+        let node = Node::parse_text(&text)?.into_owned();
+        Ok(Body {
+            document: Document::Form(node),
+            form: None,
+            mapped: self.json_payload.then(|| text.into()),
+        })
+    }
+
     /// Where each element is and what its rules found, while the tree is still whole.
     fn elements<'v>(
         &self,
@@ -312,7 +381,7 @@ impl Reader {
 
     fn found(&self, view: &View<'_>, coverage: &Coverage, index: Option<usize>) -> Found {
         let inner_text = if self.wants.inner { self.inner_text(view) } else { None };
-        let inner = inner_text.as_deref().and_then(|bytes| Node::parse(bytes).ok());
+        let inner = inner_text.as_deref().and_then(inner_document);
         let view = &View {
             inner: inner.as_ref(),
             ..*view
@@ -349,12 +418,21 @@ impl Reader {
     fn inner_text(&self, view: &View<'_>) -> Option<Vec<u8>> {
         let inner = self.inner.as_ref()?;
         let text = inner.pointer.find(view.item?)?.as_text()?;
-        if inner.base64 {
-            base64(text)
-        } else {
-            Some(text.as_bytes().to_owned())
+        match &inner.cipher {
+            Some(sealed) => sealed.open(text, view.item?),
+            None if inner.base64 => base64(text),
+            None => Some(text.as_bytes().to_owned()),
         }
     }
+}
+
+/// JSON, or XML mapped to it.
+fn inner_document(bytes: &[u8]) -> Option<Node<'_>> {
+    if !bytes.trim_ascii_start().starts_with(b"<") {
+        return Node::parse(bytes).ok();
+    }
+    let text = xml::document(bytes).ok()?.to_string();
+    Some(Node::parse_text(&text).ok()?.into_owned())
 }
 
 /// Event name where the data finds none.

@@ -7,12 +7,14 @@ use actix_web::http::Method;
 use crate::config::source::{BatchMode, Payload};
 use crate::config::{LoadedSource, Problem};
 use crate::contract::Contracts;
+use crate::delivery::{HeaderName, HeaderValue};
 use crate::duplicates::Duplicates;
 use crate::event::Origin;
-use crate::handshake::Handshakes;
-use crate::http::{AnswerForm, Endpoint};
+use crate::handshake::{Capture, Handshakes};
+use crate::http::{AnswerForm, AnswerHeader, Door, Endpoint};
 use crate::keys::Keyring;
 use crate::pipeline::{Route, Source, Target};
+use crate::provider::{Definition, Settings};
 use crate::read::{ReadOptions, Reader};
 use crate::telemetry::Metrics;
 use crate::verify::Verifier;
@@ -31,6 +33,7 @@ pub struct Compiled {
     reader: Reader,
     contracts: Contracts,
     origin: Origin,
+    headers: Vec<(HeaderName, AnswerHeader)>,
 }
 
 pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled, Vec<Problem>> {
@@ -45,11 +48,17 @@ pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled
         json_payload: loaded.payload == Payload::Json,
     };
     let mut problems = Vec::new();
-    let verifier = noted(
-        Verifier::compile(definition, secrets, settings, keyring, loaded.signature.as_deref()),
-        &mut problems,
-    );
-    let handshakes = noted(Handshakes::compile(definition, secrets, settings), &mut problems);
+    let verifier = match loaded.capture {
+        Some(_) => Ok(Verifier::waiting()),
+        None => Verifier::compile(definition, secrets, settings, keyring, loaded.signature.as_deref()),
+    };
+    let verifier = noted(verifier, &mut problems);
+    let handshakes = Handshakes::compile(definition, secrets, settings).map(|handshakes| match loaded.capture {
+        Some(_) => handshakes.capturing(),
+        None => handshakes,
+    });
+    let handshakes = noted(handshakes, &mut problems);
+    let headers = answer_headers(definition, settings, &mut problems);
     let reader = noted(Reader::compile(definition, settings, options), &mut problems);
     let contracts = noted(
         Contracts::compile(&loaded.provider, definition, loaded.schemas.clone(), &loaded.contract),
@@ -57,13 +66,16 @@ pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled
     );
     let origin = noted(Origin::new(&loaded.name, &loaded.provider, definition), &mut problems);
     match (verifier, handshakes, reader, contracts, origin) {
-        (Some(verifier), Some(handshakes), Some(reader), Some(contracts), Some(origin)) => Ok(Compiled {
-            verifier,
-            handshakes,
-            reader,
-            contracts,
-            origin,
-        }),
+        (Some(verifier), Some(handshakes), Some(reader), Some(contracts), Some(origin)) if problems.is_empty() => {
+            Ok(Compiled {
+                verifier,
+                handshakes,
+                reader,
+                contracts,
+                origin,
+                headers,
+            })
+        }
         _ => {
             let place = format!("sources.{}", loaded.name);
             Err(problems
@@ -72,6 +84,35 @@ pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled
                 .collect())
         }
     }
+}
+
+/// Headers that the platform wants in every answer.
+fn answer_headers(
+    definition: &Definition,
+    settings: &Settings,
+    problems: &mut Vec<String>,
+) -> Vec<(HeaderName, AnswerHeader)> {
+    let mut headers = Vec::new();
+    for (name, find) in &definition.answer.headers {
+        let header = |name: &str| HeaderName::try_from(name).map_err(|_| format!("`{name}` is no header name"));
+        let fixed = |text: Option<&str>| {
+            let value = text.and_then(|text| HeaderValue::from_str(text).ok());
+            value
+                .map(AnswerHeader::Fixed)
+                .ok_or("its setting is missing, or no value of a header".to_owned())
+        };
+        let value = match find.places()[..] {
+            [("header", other)] => header(other).map(AnswerHeader::Echo),
+            [("literal", text)] => fixed(Some(text)),
+            [("setting", setting)] => fixed(settings.text(setting)),
+            _ => Err("give one of header, literal or setting".to_owned()),
+        };
+        match header(name).and_then(|name| Ok((name, value?))) {
+            Ok(header) => headers.push(header),
+            Err(problem) => problems.push(format!("answer.headers.{name}: {problem}")),
+        }
+    }
+    headers
 }
 
 fn noted<T>(result: Result<T, Vec<String>>, problems: &mut Vec<String>) -> Option<T> {
@@ -102,6 +143,11 @@ impl Compiled {
                 status: loaded.answer_status,
                 body: loaded.definition.answer.body.clone(),
                 content_type: loaded.definition.answer.content_type.clone(),
+                headers: self.headers,
+            },
+            door: Door {
+                senders: loaded.senders.clone(),
+                certificates: loaded.client_certificates.clone(),
             },
             source: Source {
                 routes: routes.collect(),
@@ -114,6 +160,7 @@ impl Compiled {
                 origin: self.origin,
                 verifier: self.verifier,
                 handshakes: self.handshakes,
+                capture: loaded.capture.clone().map(|file| Arc::new(Capture::new(file))),
                 reader: self.reader,
                 contracts: self.contracts,
             },

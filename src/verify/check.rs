@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
 use crate::clock::Timestamp;
-use crate::keys::{Algorithm, FetchError, Hosts, Keyring, PublicKey, Target};
+use crate::keys::{Algorithm, FetchError, Hosts, KeyDocument, Keyring, PublicKey, Target};
 use crate::provider::definition::HashName;
 
 use super::candidates::{self, matching};
@@ -37,6 +37,7 @@ enum Keys {
     Token(Vec<(Arc<str>, Tag)>),
     Public(Algorithm, Vec<(Arc<str>, PublicKey)>),
     Certificate(Algorithm, Finder, Hosts),
+    Document(Algorithm, KeyDocument, Option<Finder>),
     TokenSecrets(Vec<Key>),
     TokenPublic(Vec<(Arc<str>, PublicKey)>),
     TokenKeySet(Target),
@@ -68,10 +69,17 @@ impl Held {
 impl Alternative {
     /// `secrets`: those that serve this alternative. `None` when it has no key, or with problems said.
     pub fn new(plan: Plan, secrets: &[Key], problems: &mut Problems<'_>) -> Option<Self> {
+        let secrets = match &plan.keys {
+            KeySource::Setting(key) => key.as_slice(),
+            _ => secrets,
+        };
         let keys = match (&plan.method, &plan.keys) {
             (Method::None, _) => Keys::Nothing,
             (Method::Public(algorithm), KeySource::Certificate { url, hosts }) => {
                 Keys::Certificate(*algorithm, url.clone(), hosts.clone())
+            }
+            (Method::Public(algorithm), KeySource::Document { document, id }) => {
+                Keys::Document(*algorithm, document.clone(), id.clone())
             }
             (Method::Jwt(_), KeySource::KeySet(target)) => Keys::TokenKeySet(target.clone()),
             (Method::Hmac(name), _) => {
@@ -96,7 +104,7 @@ impl Alternative {
             Keys::Hash(_, keys) | Keys::TokenSecrets(keys) => !keys.is_empty(),
             Keys::Token(tags) => !tags.is_empty(),
             Keys::Public(_, keys) | Keys::TokenPublic(keys) => !keys.is_empty(),
-            Keys::Certificate(..) | Keys::TokenKeySet(_) | Keys::Nothing => true,
+            Keys::Certificate(..) | Keys::Document(..) | Keys::TokenKeySet(_) | Keys::Nothing => true,
         };
         some.then_some(Self { plan, keys })
     }
@@ -255,6 +263,38 @@ impl Alternative {
                 let file = target.as_str().rsplit('/').next().unwrap_or_default();
                 Ok(Held::by(&file.into()))
             }
+            Keys::Document(algorithm, document, id) => {
+                let given = self.decode(signatures)?;
+                let (id_place, id) = match id {
+                    None => (String::new(), None),
+                    Some(find) => (find.to_string(), Some(text_of(find, view, scope)?)),
+                };
+                let named = |error: &dyn std::fmt::Display| VerifyError::Malformed(format!("{id_place}: {error}"));
+                let target = document.target(id.as_deref()).map_err(|error| named(&error))?;
+                // A document about one key needs not say which: it was asked for by its id.
+                let wanted = id.as_deref().filter(|_| !document.is_by_id());
+                let set = keyring.document(document, &target, wanted, now).await;
+                let set = set.map_err(|error| match error {
+                    // The delivery named it: where the platform knows no such key, that is the sender's fault.
+                    FetchError::Status {
+                        status: 400 | 404 | 410,
+                        ..
+                    } if document.is_by_id() => named(&error),
+                    error => VerifyError::KeysUnavailable(error.to_string()),
+                })?;
+                if !set.has(wanted) {
+                    return Err(named(&"is no key of the platform's"));
+                }
+                let message = self.plan.content.whole(view, scope)?;
+                let holds = |key: &PublicKey| {
+                    given
+                        .iter()
+                        .any(|signature| key.verify(*algorithm, &message, signature))
+                };
+                let found = set.candidates(wanted).find(|(_, key)| holds(key));
+                let (kid, _) = found.ok_or(VerifyError::Mismatch)?;
+                Ok(Held::by(&id.as_deref().or(kid).unwrap_or("platform").into()))
+            }
             Keys::TokenSecrets(_) | Keys::TokenPublic(_) | Keys::TokenKeySet(_) => {
                 self.hold_token(signatures, now, keyring).await
             }
@@ -346,6 +386,13 @@ impl Alternative {
         }
         Ok(())
     }
+}
+
+fn text_of(find: &Finder, view: &View<'_>, scope: &Scope<'_>) -> Result<String, VerifyError> {
+    let value = find
+        .get(view, scope)?
+        .ok_or_else(|| VerifyError::Missing(find.to_string()))?;
+    String::from_utf8(value.into_owned()).map_err(|_| VerifyError::Malformed(format!("{find} is no text")))
 }
 
 /// Public keys that are pinned by the definition, or given as secrets; those of another kind are problems.

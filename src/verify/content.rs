@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
+use sonic_rs::PointerNode;
+
 use crate::delivery::HeaderName;
 use crate::provider::Settings;
-use crate::provider::definition::Part;
+use crate::provider::definition::{Find, Part};
 
 use super::VerifyError;
+use super::compact;
 use super::encode;
 use super::find::{Allowed, Finder, Malformed, Place, Scope, View};
 use super::hashes::{Hash, Keyed, Tag};
@@ -24,6 +27,10 @@ enum Piece {
     Found(Finder),
     /// `name\nvalue\n` of each that is there.
     Lines(Vec<(Box<str>, Finder)>),
+    /// In the order of their bytes.
+    Sorted(Vec<Finder>),
+    /// The member's pointer, and the pointer taken apart.
+    Compact(Box<str>, Vec<PointerNode>),
 }
 
 /// A named part.
@@ -156,6 +163,21 @@ impl Content {
                 Part::Found(find) => {
                     pieces.extend(Finder::compile(find, ALLOWED, settings, pointers, problems).map(Piece::Found));
                 }
+                Part::Sorted(sorted) => {
+                    let find = |find: &Find, pointers: &mut Pointers, problems: &mut Problems<'_>| {
+                        Finder::compile(find, ALLOWED, settings, pointers, problems)
+                    };
+                    let finders = sorted.sorted.iter().filter_map(|part| find(part, pointers, problems));
+                    pieces.push(Piece::Sorted(finders.collect()));
+                }
+                Part::Compact(part) => match pointers.want(&part.compact) {
+                    // The look-up itself is what refuses a member that is there twice.
+                    Ok(_) => pieces.push(Piece::Compact(
+                        part.compact.as_str().into(),
+                        compact::nodes(&part.compact),
+                    )),
+                    Err(problem) => problems.say(problem),
+                },
                 Part::Lines(lines) => {
                     let line = |name: &String, pointers: &mut Pointers, problems: &mut Problems<'_>| {
                         let escaped = name.replace('~', "~0").replace('/', "~1");
@@ -182,9 +204,11 @@ impl Content {
     }
 
     pub fn uses(&self, word: Word) -> bool {
+        let is_it = |finder: &Finder| matches!(finder.place(), Place::Part(used) if *used == word);
         self.0.iter().any(|piece| match piece {
             Piece::Word(used) => *used == word,
-            Piece::Found(finder) => matches!(finder.place(), Place::Part(used) if *used == word),
+            Piece::Found(finder) => is_it(finder),
+            Piece::Sorted(finders) => finders.iter().any(is_it),
             _ => false,
         })
     }
@@ -203,7 +227,15 @@ impl Content {
 
     /// The value at `finder`'s place goes in.
     pub fn finds(&self, finder: &Finder) -> bool {
+        let within = |pointer: &str| match finder.place() {
+            Place::Json(_, below) => below.strip_prefix(pointer).is_some_and(|rest| rest.starts_with('/')),
+            _ => false,
+        };
         self.finders().any(|found| found.place() == finder.place())
+            || self
+                .0
+                .iter()
+                .any(|piece| matches!(piece, Piece::Compact(pointer, _) if within(pointer)))
     }
 
     /// Headers of which the value goes in.
@@ -213,10 +245,15 @@ impl Content {
 
     /// Members of the body of which the value goes in.
     pub fn pointers(&self) -> impl Iterator<Item = &str> {
-        self.finders().filter_map(|finder| match finder.place() {
+        let compact = self.0.iter().filter_map(|piece| match piece {
+            Piece::Compact(pointer, _) => Some(&**pointer),
+            _ => None,
+        });
+        let found = self.finders().filter_map(|finder| match finder.place() {
             Place::Json(_, pointer) => Some(&**pointer),
             _ => None,
-        })
+        });
+        found.chain(compact)
     }
 
     pub fn finders(&self) -> impl Iterator<Item = &Finder> {
@@ -224,6 +261,7 @@ impl Content {
             match piece {
                 Piece::Found(finder) => Box::new(std::iter::once(finder)),
                 Piece::Lines(lines) => Box::new(lines.iter().map(|(_, finder)| finder)),
+                Piece::Sorted(finders) => Box::new(finders.iter()),
                 _ => Box::new(std::iter::empty()),
             }
         })
@@ -240,6 +278,24 @@ impl Content {
                     None if finder.optional => {}
                     None => return Err(VerifyError::Missing(finder.to_string())),
                 },
+                Piece::Sorted(finders) => {
+                    let mut values = Vec::with_capacity(finders.len());
+                    for finder in finders {
+                        match finder.get(view, scope)? {
+                            Some(value) => values.push(value),
+                            None if finder.optional => {}
+                            None => return Err(VerifyError::Missing(finder.to_string())),
+                        }
+                    }
+                    values.sort_unstable();
+                    values.iter().for_each(|value| sink(value));
+                }
+                Piece::Compact(pointer, nodes) => {
+                    view.json()?;
+                    let member = compact::member(&view.raw.body, nodes);
+                    let member = member.ok_or_else(|| VerifyError::Missing(format!("body member `{pointer}`")))?;
+                    compact::feed(member, sink);
+                }
                 Piece::Lines(lines) => {
                     for (name, finder) in lines {
                         if let Some(value) = finder.get(view, scope)? {

@@ -7,6 +7,7 @@ use crate::delivery::{HeaderName, RawDelivery};
 use crate::provider::Settings;
 use crate::provider::definition::{Condition as ConditionRule, Encoding, Find, HashName, Literal, Transform};
 
+use super::cipher::Cipher;
 use super::content::Word;
 use super::encode;
 use super::hashes;
@@ -19,6 +20,7 @@ pub(crate) struct Finder {
     place: Place,
     prefix: Option<Box<str>>,
     transform: Option<Transform>,
+    inside: Option<Box<str>>,
     pub(crate) optional: bool,
 }
 
@@ -47,6 +49,8 @@ pub(crate) struct View<'d> {
     pub raw: &'d RawDelivery,
     pointers: &'d Pointers,
     json: OnceLock<Result<Values<'d>, Malformed>>,
+    /// Opens what is encrypted: challenges only.
+    cipher: Option<&'d Cipher>,
 }
 
 /// What is known while one alternative is checked.
@@ -115,6 +119,13 @@ impl Finder {
         if !find.map.is_empty() {
             return problems.none("`map` is for what is found in events; here the value itself counts");
         }
+        if find
+            .inside
+            .as_ref()
+            .is_some_and(|pointer| !pointer.is_empty() && !pointer.starts_with('/'))
+        {
+            return problems.none("`inside` is no JSON pointer; it starts with `/`");
+        }
         // Handshakes, where it belongs, take it out before they compile what is found.
         if matches!(
             find.transform,
@@ -130,6 +141,7 @@ impl Finder {
                 .filter(|prefix| !prefix.is_empty())
                 .map(Into::into),
             transform: find.transform,
+            inside: find.inside.as_deref().map(Into::into),
             optional: find.optional,
         })
     }
@@ -148,6 +160,9 @@ impl Finder {
     /// `value` as it is written where this finds it: the transform gone back over, where that is possible, and behind
     /// the prefix. `None`: it is no text.
     pub fn written(&self, value: &[u8]) -> Option<String> {
+        if self.inside.is_some() {
+            return None;
+        }
         let encoding = match self.transform {
             Some(Transform::Base64Decode) => Encoding::Base64,
             _ => Encoding::Text,
@@ -173,11 +188,18 @@ impl Finder {
         let Some(value) = self.without_prefix(value) else {
             return Ok(None);
         };
-        match self.transform {
+        let malformed = |why: &str| Malformed(format!("{self}: {why}"));
+        let value = match self.transform {
+            None => value,
+            Some(Transform::Decrypt) => {
+                let opened = view.cipher.and_then(|cipher| cipher.open(&value, None, &[]));
+                Cow::Owned(opened.ok_or_else(|| malformed("is nothing that the source's key opens"))?)
+            }
+            Some(transform) => apply(transform, value).map_err(malformed)?,
+        };
+        match &self.inside {
             None => Ok(Some(value)),
-            Some(transform) => apply(transform, value)
-                .map(Some)
-                .map_err(|why| Malformed(format!("{self}: {why}"))),
+            Some(pointer) => look_inside(&value, pointer).map_err(malformed),
         }
     }
 
@@ -249,10 +271,19 @@ impl<'d> View<'d> {
             raw,
             pointers,
             json: OnceLock::new(),
+            cipher: None,
         }
     }
 
-    fn json(&self) -> Result<&Values<'d>, Malformed> {
+    /// For challenges, which may be encrypted.
+    pub fn opened_with(raw: &'d RawDelivery, pointers: &'d Pointers, cipher: Option<&'d Cipher>) -> Self {
+        Self {
+            cipher,
+            ..Self::new(raw, pointers)
+        }
+    }
+
+    pub(super) fn json(&self) -> Result<&Values<'d>, Malformed> {
         let scan = || {
             let body: &'d [u8] = &self.raw.body;
             self.pointers
@@ -272,6 +303,20 @@ impl<'d> View<'d> {
                 kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
             })
     }
+}
+
+/// A text or a number of a JSON document that stands in a value; the document is small, as values are.
+fn look_inside<'a>(value: &[u8], pointer: &str) -> Result<Option<Cow<'a, [u8]>>, &'static str> {
+    const LARGEST: usize = 256 * 1024;
+    if value.len() > LARGEST {
+        return Err("is too long to be looked into");
+    }
+    let mut wanted = Pointers::default();
+    let slot = wanted.want(pointer).map_err(|_| "is looked into by no pointer")?;
+    let values = wanted
+        .scan(value)
+        .map_err(|_| "is no JSON document, or says a member twice")?;
+    Ok(values[slot].as_deref().map(|text| Cow::Owned(text.as_bytes().to_vec())))
 }
 
 fn single<'a>(text: &'a [u8], name: &str, what: &str) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
@@ -314,7 +359,10 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         Transform::Base64Decode => Cow::Owned(encode::decode(Encoding::Base64, &value).ok_or("is not base64")?),
         Transform::UrlDecode => Cow::Owned(percent_decode(&value).collect()),
         Transform::UrlEncode => Cow::Owned(percent_encode(&value, RESERVED).to_string().into_bytes()),
-        Transform::HmacSha256Hex | Transform::HmacSha256Base64 | Transform::Sha256EqualsHmacBase64 => {
+        Transform::HmacSha256Hex
+        | Transform::HmacSha256Base64
+        | Transform::Sha256EqualsHmacBase64
+        | Transform::Decrypt => {
             return Err("is keyed, and belongs in an answer to a challenge");
         }
     })
@@ -345,7 +393,12 @@ impl Condition {
         pointers: &mut Pointers,
         problems: &mut Problems<'_>,
     ) -> Option<Self> {
-        let find = Finder::compile(&rule.find, Allowed::default(), settings, pointers, problems)?;
+        // `method`: a GET is another thing than a POST.
+        let allowed = Allowed {
+            part: true,
+            ..Allowed::default()
+        };
+        let find = Finder::compile(&rule.find, allowed, settings, pointers, problems)?;
         let any_of = match &rule.equals {
             None => Vec::new(),
             Some(Literal::Bool(value)) => vec![value.to_string()],

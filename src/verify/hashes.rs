@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit, Mac, SimpleHmac};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
+use sha3::Keccak256;
 use smallvec::SmallVec;
 
 use crate::provider::definition::HashName;
@@ -14,7 +15,7 @@ use crate::provider::definition::HashName;
 pub(crate) type Tag = SmallVec<[u8; 64]>;
 
 macro_rules! hashes {
-    ($($name:ident($hash:ty)),*) => {
+    ($($name:ident($hash:ty, $mac:ty)),*) => {
         /// A hash under way.
         #[derive(Clone)]
         pub(crate) enum Hash { $($name($hash)),* }
@@ -33,14 +34,14 @@ macro_rules! hashes {
 
         /// A MAC whose key is taken in; cloned for each message.
         #[derive(Clone)]
-        pub(crate) enum Keyed { $($name(Hmac<$hash>)),* }
+        pub(crate) enum Keyed { $($name($mac)),* }
 
         impl Keyed {
             /// A key of any length, as RFC 2104 takes it.
             pub fn new(name: HashName, key: &[u8]) -> Self {
                 match name {
                     $(HashName::$name => {
-                        let keyed = Hmac::<$hash>::new_from_slice(key);
+                        let keyed = <$mac>::new_from_slice(key);
                         Self::$name(keyed.unwrap_or_else(|_| unreachable!("HMAC takes keys of every length")))
                     })*
                 }
@@ -55,7 +56,14 @@ macro_rules! hashes {
     };
 }
 
-hashes!(Md5(Md5), Sha1(Sha1), Sha256(Sha256), Sha384(Sha384), Sha512(Sha512));
+hashes!(
+    Md5(Md5, Hmac<Md5>),
+    Sha1(Sha1, Hmac<Sha1>),
+    Sha256(Sha256, Hmac<Sha256>),
+    Sha384(Sha384, Hmac<Sha384>),
+    Sha512(Sha512, Hmac<Sha512>),
+    Keccak256(Keccak256, SimpleHmac<Keccak256>)
+);
 
 /// Holds a key: does not print.
 impl fmt::Debug for Keyed {
@@ -84,5 +92,6 @@ pub(crate) fn label(name: HashName) -> &'static str {
         HashName::Sha256 => "sha256",
         HashName::Sha384 => "sha384",
         HashName::Sha512 => "sha512",
+        HashName::Keccak256 => "keccak256",
     }
 }

@@ -17,7 +17,8 @@
 //! | `check` | one alternative with keys, and the check itself |
 //! | `secrets` | which secret serves which alternative |
 //! | `find`, `pointers` | where values are in a raw delivery |
-//! | `content` | what is signed, fed to a MAC piece by piece |
+//! | `content`, `compact` | what is signed, fed to a MAC piece by piece |
+//! | `xml`, `cipher` | bodies that are XML, and messages that are encrypted |
 //! | `candidates` | signature lists, comparison in constant time |
 //! | `jwt`, `time`, `hashes`, `encode` | what the names say |
 //! | `sign`, `draft` | the same plan the other way round |
@@ -34,6 +35,8 @@ use crate::secret::NamedSecret;
 
 mod candidates;
 mod check;
+pub(crate) mod cipher;
+mod compact;
 mod content;
 mod draft;
 pub(crate) mod encode;
@@ -46,6 +49,7 @@ pub(crate) mod problems;
 pub(crate) mod secrets;
 mod sign;
 mod time;
+pub(crate) mod xml;
 
 pub use sign::{Signed, Unsigned, sign};
 
@@ -63,6 +67,8 @@ pub struct Verifier {
     binds: Vec<Bound>,
     pointers: Pointers,
     keyring: Arc<Keyring>,
+    /// The secret is yet to be told: nothing can be verified.
+    waits: bool,
 }
 
 /// What ties a genuine delivery to this customer.
@@ -186,7 +192,7 @@ impl Verifier {
         pinned: Option<&str>,
     ) -> Result<Self, Vec<String>> {
         let mut all = Vec::new();
-        let mut pointers = Pointers::default();
+        let mut pointers = Pointers::of(definition);
         let plans = compile_plans(definition, settings, pinned, &mut pointers, &mut all);
         let binds = compile_binds(definition, settings, &mut pointers, &mut all);
         check_binds(&plans, &binds, &mut all);
@@ -225,7 +231,19 @@ impl Verifier {
             binds,
             pointers,
             keyring: keyring.clone(),
+            waits: false,
         })
+    }
+
+    /// Of a source that has no secret yet: every delivery is our own fault, so that the platform tries again.
+    pub fn waiting() -> Self {
+        Self {
+            alternatives: Vec::new(),
+            binds: Vec::new(),
+            pointers: Pointers::default(),
+            keyring: Arc::default(),
+            waits: true,
+        }
     }
 
     /// What the alternative that held covers.
@@ -240,6 +258,11 @@ impl Verifier {
 
     /// `now` is the time of arrival.
     pub async fn verify<'d>(&self, raw: &'d RawDelivery, now: Timestamp) -> Result<VerifiedDelivery<'d>, VerifyError> {
+        if self.waits {
+            return Err(VerifyError::KeysUnavailable(
+                "the source has no secret yet; see what its `capture` file holds".into(),
+            ));
+        }
         let view = View::new(raw, &self.pointers);
         for alternative in &self.alternatives {
             let Some(value) = alternative.present(&view)? else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::delivery::HeaderName;
-use crate::keys::{Algorithm, Hosts, Target};
+use crate::keys::{Algorithm, Form, Grant, Hosts, KeyDocument, Shown, Target};
 use crate::provider::definition::{Encoding, Find, HashName, ListForm, Scheme, SecretForm, Signature};
 use crate::provider::{Definition, Settings};
 
@@ -12,6 +12,7 @@ use super::find::{Allowed, Condition, Finder, Place};
 use super::hashes;
 use super::pointers::Pointers;
 use super::problems::Problems;
+use super::secrets::{self, Key};
 use super::time::SignedTime;
 use super::{Coverage, jwt};
 
@@ -51,8 +52,15 @@ pub(crate) enum Method {
 pub(crate) enum KeySource {
     /// The source's secrets.
     Secrets,
+    /// A setting in their place; none where the source does not give it.
+    Setting(Option<Key>),
     Pinned(Vec<String>),
     KeySet(Target),
+    /// Keys that a signature names, or that are all tried.
+    Document {
+        document: KeyDocument,
+        id: Option<Finder>,
+    },
     Certificate {
         url: Finder,
         hosts: Hosts,
@@ -278,13 +286,18 @@ impl Plan {
             let timestamp = self.time.as_ref().and_then(|time| time.from.header());
             let digests = self.digests.iter().filter_map(|digest| digest.find.header());
             let conditions = self.when.iter().filter_map(|condition| condition.wanted().0.header());
+            let key_id = match &self.keys {
+                KeySource::Document { id, .. } => id.as_ref().and_then(Finder::header),
+                _ => None,
+            };
             let own = self
                 .from
                 .header()
                 .into_iter()
                 .chain(timestamp)
                 .chain(digests)
-                .chain(conditions);
+                .chain(conditions)
+                .chain(key_id);
             for header in coverage.headers.iter().chain(own) {
                 if !coverage.publish.contains(header) && !is_credential(header, definition) {
                     coverage.publish.push(header.clone());
@@ -360,6 +373,7 @@ impl Method {
             Scheme::Ecdsa => Self::Public(match (hash, rule.raw) {
                 (None | Some(HashName::Sha256), false) => Algorithm::EcdsaDer,
                 (None | Some(HashName::Sha256), true) => Algorithm::EcdsaRaw,
+                (Some(HashName::Sha1), false) => Algorithm::EcdsaSha1,
                 _ => return unsupported(problems, "sha256 (on P-256)"),
             }),
             Scheme::Ed25519 => Self::Public(Algorithm::Ed25519),
@@ -384,6 +398,60 @@ impl KeySource {
             rule.scheme,
             Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::Jwt
         );
+        if let Some(rule_of) = &keys.document {
+            let needs = |name: &str| format!("needs the setting `{name}`; give it under `settings:`");
+            let bearer = match (&rule_of.bearer, &rule_of.client_credentials) {
+                (None, None) => None,
+                (Some(name), None) => match settings.credential(name) {
+                    Some(bearer) => Some(Shown::Bearer(bearer.clone())),
+                    None => return problems.none(needs(name)),
+                },
+                (None, Some(grant)) => {
+                    let Some(id) = settings.text(&grant.id) else {
+                        return problems.none(needs(&grant.id));
+                    };
+                    let Some(secret) = settings.credential(&grant.secret) else {
+                        return problems.none(needs(&grant.secret));
+                    };
+                    let token_url = match Hosts::new(&keys.hosts, None).check(&grant.token_url) {
+                        Ok(target) => target,
+                        Err(error) => return problems.none(format!("token_url: {error}; list its host under `hosts`")),
+                    };
+                    Some(Shown::Grant(Grant {
+                        token_url,
+                        scope: grant.scope.clone(),
+                        id: id.to_owned(),
+                        secret: secret.clone(),
+                    }))
+                }
+                _ => return problems.none("give `bearer` or `client_credentials`"),
+            };
+            let form = match &rule_of.key {
+                None => Form::Pem,
+                Some(key) => Form::Json {
+                    items: rule_of.items.clone(),
+                    id: rule_of.item_id.clone(),
+                    key: key.clone(),
+                },
+            };
+            if !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some() || !public {
+                return problems.none("`document` is for public keys, and stands alone");
+            }
+            return Self::document(rule, &rule_of.url, form, bearer, settings, pointers, problems);
+        }
+        if let (Some(url), true) = (&keys.jwks, public && rule.scheme != Scheme::Jwt) {
+            return Self::document(rule, url, Form::Jwks, None, settings, pointers, problems);
+        }
+        if let Some(name) = form.setting.as_deref().filter(|_| !keys.are_the_platforms()) {
+            let Some(secret) = settings.credential(name) else {
+                return Some(Self::Setting(None));
+            };
+            let Some(bytes) = secrets::decode(form, secret) else {
+                return problems.none(secrets::refusal(name, std::iter::once(form)));
+            };
+            let name = name.into();
+            return Some(Self::Setting(Some(Key { name, bytes })));
+        }
         Some(match (keys.pinned.is_empty(), &keys.jwks, &keys.certificate) {
             _ if rule.scheme == Scheme::None => Self::Nothing,
             (true, None, None) if form.none => return problems.none("there is no secret, and no other key is named"),
@@ -398,7 +466,35 @@ impl KeySource {
                 url: Finder::compile(find, Allowed::default(), settings, pointers, problems)?,
                 hosts: hosts(),
             },
-            _ => return problems.none("give one of pinned, jwks (for tokens) or certificate (for signatures)"),
+            _ => return problems.none("give one of pinned, jwks, document or certificate (for signatures)"),
         })
+    }
+
+    /// Keys of a signature, in a document at the platform's.
+    fn document(
+        rule: &Signature,
+        url: &str,
+        form: Form,
+        bearer: Option<Shown>,
+        settings: &Settings,
+        pointers: &mut Pointers,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        if rule.scheme == Scheme::Jwt {
+            return problems.none("tokens take their keys from a `jwks`");
+        }
+        let hosts = Hosts::new(&rule.keys.hosts, rule.keys.path_suffix.as_deref());
+        let document = match KeyDocument::new(url, hosts, form, bearer) {
+            Ok(document) => document,
+            Err(error) => return problems.none(format!("`{url}`: {error}; list its host under `hosts`")),
+        };
+        let id = match &rule.keys.id {
+            None if document.is_by_id() => {
+                return problems.none("its URL has an `{id}`, and no `id` says where that is");
+            }
+            None => None,
+            Some(find) => Some(Finder::compile(find, Allowed::default(), settings, pointers, problems)?),
+        };
+        Some(Self::Document { document, id })
     }
 }

@@ -2,17 +2,26 @@
 //!
 //! Only what the provider's data points at is kept. An object on the way to such a value may name a member once: with
 //! two, we could verify one and a consumer could read the other. Depth is bounded by serde_json (128).
+//!
+//! A body of XML is looked into as the JSON that it is mapped to: there a doubled member is an array, and so no value.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::provider::Definition;
+use crate::provider::definition::BodyFormat;
+
+use super::xml;
 
 /// JSON pointers (RFC 6901) that are looked up together.
 #[derive(Debug, Default)]
 pub(crate) struct Pointers {
     root: Node,
     count: usize,
+    xml: bool,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +35,14 @@ struct Node {
 pub(crate) type Values<'d> = Vec<Option<Cow<'d, str>>>;
 
 impl Pointers {
+    /// For bodies as the definition says they are.
+    pub fn of(definition: &Definition) -> Self {
+        Self {
+            xml: definition.body.format == BodyFormat::Xml,
+            ..Self::default()
+        }
+    }
+
     /// The slot of `pointer` in what [`Pointers::scan`] returns.
     pub fn want(&mut self, pointer: &str) -> Result<usize, String> {
         if !pointer.is_empty() && !pointer.starts_with('/') {
@@ -51,6 +68,10 @@ impl Pointers {
 
     pub fn scan<'d>(&self, body: &'d [u8]) -> Result<Values<'d>, String> {
         let mut values = vec![None; self.count];
+        if self.xml {
+            self.root.pick(&xml::document(body)?, &mut values);
+            return Ok(values);
+        }
         let mut parser = serde_json::Deserializer::from_slice(body);
         let seek = Seek {
             node: &self.root,
@@ -60,6 +81,25 @@ impl Pointers {
             .and_then(|()| parser.end())
             .map_err(|error| error.to_string())?;
         Ok(values)
+    }
+}
+
+impl Node {
+    /// What [`Seek`] does, of a document that is parsed.
+    fn pick(&self, value: &Value, values: &mut Values<'_>) {
+        if let (Some(slot), Value::String(text)) = (self.slot, value) {
+            values[slot] = Some(Cow::Owned(text.clone()));
+        }
+        for (name, node) in &self.children {
+            let child = match value {
+                Value::Object(members) => members.get(&**name),
+                Value::Array(items) => name.parse::<usize>().ok().and_then(|at| items.get(at)),
+                _ => None,
+            };
+            if let Some(child) = child {
+                node.pick(child, values);
+            }
+        }
     }
 }
 

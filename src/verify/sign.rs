@@ -19,7 +19,7 @@ use super::encode;
 use super::find::{Finder, Place};
 use super::hashes::{self, Hash, Keyed};
 use super::jwt::{self, Alg};
-use super::plan::{Method, Plan};
+use super::plan::{KeySource, Method, Plan};
 use super::pointers::Pointers;
 use super::problems::Problems;
 use super::secrets::{self, Key};
@@ -75,7 +75,7 @@ pub fn sign(
     request: Unsigned,
 ) -> Result<Signed, Vec<String>> {
     let mut all = Vec::new();
-    let mut pointers = Pointers::default();
+    let mut pointers = Pointers::of(definition);
     let plans = compile_plans(definition, settings, pinned, &mut pointers, &mut all);
     let binds = compile_binds(definition, settings, &mut pointers, &mut all);
     let keys = signing_keys(&plans, secrets, &mut all);
@@ -129,7 +129,11 @@ fn signing_keys(plans: &[Plan], given: &[NamedSecret], all: &mut Vec<String>) ->
     for (plan, assigned) in plans.iter().zip(assigned) {
         let key = match plan.private_algorithms() {
             _ if matches!(plan.method, Method::None) => Some(SigningKey::Nothing),
-            None => assigned.into_iter().next().map(SigningKey::Shared),
+            None => match &plan.keys {
+                KeySource::Setting(key) => key.clone(),
+                _ => assigned.into_iter().next(),
+            }
+            .map(SigningKey::Shared),
             Some(algorithms) => {
                 wants_private = wants_private.or(Some(plan.place()));
                 let mut usable = None;

@@ -14,6 +14,7 @@ use crate::support::eventually;
 use crate::verify::key_pairs::{Pair, RSA, base64url, ed25519};
 use crate::verify::{at, definition, raw, secrets, unsigned};
 
+mod documents;
 mod platform;
 
 use platform::{AUTHORITY, Platform};

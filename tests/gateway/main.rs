@@ -1,12 +1,16 @@
 //! One test binary; a file a room, and the promises that cross rooms.
 
 mod bad_input;
+mod capture;
+mod challenges;
 mod cli;
 mod config;
 mod consumers;
 mod contract;
 mod deputies;
+mod door;
 mod duplicates;
+mod encrypted;
 mod event;
 mod flagships;
 mod github_examples;

@@ -64,6 +64,8 @@ pub struct Page {
     gate: Option<Arc<Semaphore>>,
     /// Told of every request before it is answered.
     pub arrived: Arc<Notify>,
+    /// Method, credential and body of each request.
+    pub seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Page {
@@ -81,12 +83,18 @@ pub struct Platform {
     handle: actix_web::dev::ServerHandle,
 }
 
-async fn answer(request: HttpRequest, pages: web::Data<Pages>) -> HttpResponse {
+async fn answer(request: HttpRequest, body: String, pages: web::Data<Pages>) -> HttpResponse {
     let page = pages.0.lock().unwrap().get(request.path()).cloned();
     let Some(page) = page else {
         return HttpResponse::NotFound().finish();
     };
     page.asked.fetch_add(1, Ordering::SeqCst);
+    let credential = request
+        .headers()
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
+    let seen = format!("{} {} {body}", request.method(), credential.unwrap_or("-"));
+    page.seen.lock().unwrap().push(seen.trim_end().to_owned());
     page.arrived.notify_one();
     if let Some(gate) = &page.gate {
         gate.acquire().await.expect("open").forget();
@@ -136,6 +144,7 @@ impl Platform {
             asked: known.map(|page| page.asked.clone()).unwrap_or_default(),
             gate,
             arrived: known.map(|page| page.arrived.clone()).unwrap_or_default(),
+            seen: known.map(|page| page.seen.clone()).unwrap_or_default(),
         };
         pages.insert(path.to_owned(), page.clone());
         page
