@@ -12,7 +12,7 @@ fn deliver(gateway: &Gateway, path: &str, more: &[(&str, &str)]) -> u16 {
     let signature = sign::github("s3cret", BODY);
     let mut headers = vec![
         ("content-type", "application/json"),
-        ("x-github-event", "ping"),
+        ("x-github-event", "unheard_of"),
         ("x-github-delivery", "d-1"),
         ("x-hub-signature-256", signature.as_str()),
     ];
