@@ -445,8 +445,10 @@ pub struct Keys {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyDocument {
-    /// `{id}` in it stands for the key's id, which makes it a document of one key.
-    pub url: String,
+    /// `{id}` in it stands for the key's id, which makes it a document of one key. Absent (a parameter that the source
+    /// leaves out): the alternative is not active.
+    #[serde(default)]
+    pub url: Option<String>,
     /// JSON pointer to the array of keys. Absent: the document is about one.
     #[serde(default)]
     pub items: Option<String>,

@@ -399,6 +399,9 @@ impl KeySource {
             Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::Jwt
         );
         if let Some(rule_of) = &keys.document {
+            let Some(url) = &rule_of.url else {
+                return Some(Self::Setting(None));
+            };
             let needs = |name: &str| format!("needs the setting `{name}`; give it under `settings:`");
             let bearer = match (&rule_of.bearer, &rule_of.client_credentials) {
                 (None, None) => None,
@@ -437,7 +440,7 @@ impl KeySource {
             if !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some() || !public {
                 return problems.none("`document` is for public keys, and stands alone");
             }
-            return Self::document(rule, &rule_of.url, form, bearer, settings, pointers, problems);
+            return Self::document(rule, url, form, bearer, settings, pointers, problems);
         }
         if let (Some(url), true) = (&keys.jwks, public && rule.scheme != Scheme::Jwt) {
             return Self::document(rule, url, Form::Jwks, None, settings, pointers, problems);
