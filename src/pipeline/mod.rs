@@ -11,7 +11,7 @@ pub use publish::Acknowledgement;
 pub use source::{Route, Source, Target, Way};
 
 use crate::contract::{Enforced, OTHER};
-use crate::delivery::RawDelivery;
+use crate::delivery::{Method, RawDelivery};
 use crate::destination::PublishError;
 use crate::event;
 use crate::handshake::{HandshakeError, Reply};
@@ -87,6 +87,12 @@ pub async fn process(
     source.metrics.secret_use(verified.proof().key.as_ref());
     if let Some(reply) = source.handshakes.after_verification(&verified) {
         return confirm(source, raw, reply?).await;
+    }
+
+    // Other methods are there for challenges: what such a signature covers need not be the body.
+    if raw.method != Method::POST {
+        let why = format!("a {} that is none of the platform's challenges", raw.method);
+        return Err(HandshakeError::Malformed(why).into());
     }
 
     let coverage = source.verifier.coverage(verified.proof());

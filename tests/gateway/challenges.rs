@@ -178,7 +178,15 @@ fn wechat_and_wecom_get_echostr_back_for_a_good_signature() {
             get(&gateway.url(&format!("/in/wx?{}", query.replace("timestamp=1", "timestamp=2")))).status,
             401
         );
-        // What was signed for a question is no signature of a message.
+        // What was signed for a question is no signature of a message, not even of one too long to be a challenge.
+        let long = format!("<xml><Encrypt>{}</Encrypt></xml>", "x".repeat(20 * 1024));
+        let asked = request(
+            "GET",
+            &gateway.url(&format!("/in/wx?{query}")),
+            &[("content-type", "text/xml")],
+            long.as_bytes(),
+        );
+        assert_eq!(asked.status, 400, "{provider}");
         let posted = http::post(
             &gateway.url(&format!("/in/wx?{query}")),
             &[("content-type", "text/xml")],
