@@ -1,8 +1,8 @@
 //! A JSON document that borrows from the body: one parse, no copy of text that holds no escape.
 //!
 //! Accepts what `serde_json` accepts, minus what two honest parsers may read differently: an object
-//! that says a key twice, and a number longer than [`MAX_NUMBER`] bytes. Depth is bounded as there
-//! ([`MAX_DEPTH`]); lone surrogates, raw control characters, a byte order mark, trailing bytes and
+//! that says a key twice, and a number longer than [`MAX_NUMBER`] bytes; and minus documents of more
+//! than [`MAX_VALUES`] values. Depth is bounded as there ([`MAX_DEPTH`]); lone surrogates, raw control characters, a byte order mark, trailing bytes and
 //! invalid UTF-8 are refused as there.
 
 use std::borrow::Cow;
@@ -19,6 +19,10 @@ use super::NotReadable;
 pub const MAX_DEPTH: u16 = 127;
 /// Bytes of one number as written, at most: consumers with arbitrary precision pay for more.
 pub const MAX_NUMBER: usize = 256;
+
+/// Values of one document, at most: each takes tens of bytes here, however short it is written. The
+/// largest bodies that platforms send (25 MiB) have fewer.
+pub const MAX_VALUES: u32 = 2_000_000;
 
 /// One value of a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,10 +199,11 @@ impl<'d> Node<'d> {
                 format!("a number of more than {MAX_NUMBER} bytes at byte {at}"),
             ));
         }
-        let refusal = Cell::new(None);
+        let (refusal, left) = (Cell::new(None), Cell::new(MAX_VALUES));
         let mut parser = sonic_rs::Deserializer::from_str(text);
         let parsed = Seed {
             remaining: MAX_DEPTH,
+            left: &left,
             refusal: &refusal,
         }
         .deserialize(&mut parser)
@@ -275,6 +280,8 @@ impl<'d> Node<'d> {
 #[derive(Clone, Copy)]
 struct Seed<'s> {
     remaining: u16,
+    /// Values that may still come, on all levels.
+    left: &'s Cell<u32>,
     /// Why we refused, where the parser would not have.
     refusal: &'s Cell<Option<NotReadable>>,
 }
@@ -299,6 +306,14 @@ impl<'d> DeserializeSeed<'d> for Seed<'_> {
 
     #[inline]
     fn deserialize<D: de::Deserializer<'d>>(self, parser: D) -> Result<Node<'d>, D::Error> {
+        let Some(left) = self.left.get().checked_sub(1) else {
+            self.refusal.set(Some(NotReadable::new(
+                "too-many-values",
+                format!("more than {MAX_VALUES} values"),
+            )));
+            return Err(de::Error::custom("too many values"));
+        };
+        self.left.set(left);
         parser.deserialize_any(self)
     }
 }
@@ -356,8 +371,12 @@ impl<'d> Visitor<'d> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'d>>(self, mut access: A) -> Result<Node<'d>, A::Error> {
         let seed = self.deeper()?;
-        let mut entries = Vec::with_capacity(SMALL);
+        let mut entries = Vec::new();
         while let Some(key) = access.next_key_seed(KeySeed)? {
+            // Not before: an empty object is two bytes, and must not cost hundreds.
+            if entries.is_empty() {
+                entries.reserve_exact(SMALL);
+            }
             entries.push((key, access.next_value_seed(seed)?));
         }
         match Members::new(entries) {
@@ -472,5 +491,47 @@ impl Serialize for Node<'_> {
                 map.end()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys that hash alike where hashes are not keyed (`Aa` and `BB` in Java's, and all of their combinations).
+    #[test]
+    fn colliding_keys_cost_a_bounded_number_of_probes_each() {
+        let keys = (0..1_u32 << 15).map(|bits| -> String {
+            (0..15)
+                .map(|bit| if bits >> bit & 1 == 0 { "Aa" } else { "BB" })
+                .collect()
+        });
+        let members: Vec<String> = keys.map(|key| format!("\"{key}\":0")).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let node = Node::parse(text.as_bytes()).expect("JSON");
+        let members = node.as_object().expect("an object");
+        let index = members.index.as_ref().expect("many");
+        let probes: usize = index
+            .iter()
+            .enumerate()
+            .filter(|(_, at)| **at > 0)
+            .map(|(slot_of, at)| {
+                let home = slot(HASHER.hash_one(&*members.entries[*at as usize - 1].0), index.len());
+                1 + (slot_of + index.len() - home) % index.len()
+            })
+            .sum();
+        // Half full, linear probing: 1.5 each is expected.
+        assert!(probes < 4 * members.len(), "{probes} for {}", members.len());
+    }
+
+    #[test]
+    fn a_document_has_a_bounded_number_of_values_and_an_empty_one_takes_no_memory() {
+        let wide = |values: usize| format!("[{}0]", "0,".repeat(values - 2));
+        assert!(Node::parse(wide(MAX_VALUES as usize).as_bytes()).is_ok());
+        let error = Node::parse(wide(MAX_VALUES as usize + 1).as_bytes()).expect_err("too many");
+        assert_eq!(error.reason, "too-many-values");
+        let node = Node::parse(b"{}").expect("JSON");
+        assert_eq!(node.as_object().expect("an object").entries.capacity(), 0);
+        assert!(std::mem::size_of::<Node<'_>>() <= 48);
     }
 }

@@ -1,6 +1,6 @@
 //! Bad input gets a clear answer and loses nothing: every case goes through HTTP.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 
 use crate::support::gateway::Setup;
@@ -43,10 +43,12 @@ fn assert_books_balance(gateway: &Gateway) {
     assert_eq!(received, ended, "{}", gateway.metrics());
 }
 
+/// A source has one path, as it is written: nothing is decoded, folded or cut before the look-up.
 #[test]
 fn an_unknown_path_is_404_and_counts_as_unknown() {
     let gateway = gateway();
-    for path in [
+    let long = format!("/in/{}", "a".repeat(60_000));
+    let paths = [
         "/",
         "/in",
         "/in/nobody",
@@ -54,9 +56,29 @@ fn an_unknown_path_is_404_and_counts_as_unknown() {
         "/in/github/extra",
         "/metrics",
         "//in/github",
+        "/in//github",
         "/in/%67ithub",
         "/in/../metrics",
-    ] {
+        "/in/./github",
+        "/in/stripe/../github",
+        "/in/%2e/github",
+        "/in/%2e%2e/in/github",
+        "/in%2fgithub",
+        "/in%2Fgithub",
+        "/in/github%2f",
+        "/in/github%00",
+        "/in/github%20",
+        "/in/github%0d%0a",
+        "/in/github;x=1",
+        "/in/github/.",
+        "/in/github.json",
+        "/in/github,",
+        "/IN/github",
+        "/in/GitHub",
+        "/in/github%3fx=1",
+        &long,
+    ];
+    for path in paths {
         assert_eq!(gateway.post(path, &[], b"{}").status, 404, "{path}");
     }
     assert_eq!(
@@ -64,7 +86,99 @@ fn an_unknown_path_is_404_and_counts_as_unknown() {
             "hooksluice_deliveries_total",
             &["source=\"unknown\"", "outcome=\"rejected\""]
         ),
-        9.0
+        paths.len() as f64
+    );
+    // What is no path at all is not looked up.
+    let (address, _) = http::target(&gateway.ingress);
+    for path in [
+        &b"/in/github\\"[..],
+        b"/in\\github",
+        b"/in/github\xff",
+        b"/in/github\xc3\xa9",
+        b"/in/\x7fgithub",
+        b"in/github",
+    ] {
+        let bytes = [b"POST ", path, b" HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"].concat();
+        let status = http::raw(address, &bytes).status;
+        assert!(
+            [400, 404].contains(&status),
+            "{}: {status}",
+            String::from_utf8_lossy(path)
+        );
+    }
+    assert_eq!(
+        gateway.metric("hooksluice_deliveries_received_total", &["source=\"github\""]),
+        0.0
+    );
+    assert_books_balance(&gateway);
+}
+
+#[test]
+fn a_query_changes_nothing_for_who_does_not_sign_it() {
+    let gateway = gateway();
+    for (n, query) in [
+        "?",
+        "?a=1&a=2",
+        "?%00",
+        "?%zz",
+        "?=&&=",
+        "?x=/../..",
+        "?;",
+        "?a[]=1&a[0]=2",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let body = format!("{{\"n\":{n}}}");
+        let signature = sign::github(SECRET, body.as_bytes());
+        let headers = [("x-github-event", "unheard_of"), ("x-hub-signature-256", &*signature)];
+        let reply = gateway.post(&format!("/in/github{query}"), &headers, body.as_bytes());
+        assert_eq!(reply.status, 200, "{query}");
+        let reply = gateway.post(&format!("/in/github{query}"), &[], body.as_bytes());
+        assert_eq!(reply.status, 401, "{query}");
+    }
+    assert_books_balance(&gateway);
+}
+
+#[test]
+fn a_challenge_in_the_query_is_answered_once_and_for_the_right_token_only() {
+    let gateway = Setup::new(
+        "sources:
+  whatsapp: { provider: whatsapp-cloud, secrets: [{ value: s3cret }], settings: { verify_token: right } }
+",
+    )
+    .start();
+    let ask = |query: &str| get(&gateway.url(&format!("/in/whatsapp?{query}")));
+    let good = ask("hub.mode=subscribe&hub.challenge=115&hub.verify_token=right");
+    assert_eq!((good.status, good.text()), (200, "115"));
+    let long = format!(
+        "hub.mode=subscribe&hub.challenge={}&hub.verify_token=right",
+        "1".repeat(1025)
+    );
+    for query in [
+        "hub.mode=subscribe&hub.challenge=115&hub.verify_token=wrong",
+        "hub.mode=subscribe&hub.challenge=115&hub.verify_token=wrong&hub.verify_token=right",
+        "hub.mode=subscribe&hub.challenge=115&hub.verify_token=right&hub.verify_token=wrong",
+        "hub.mode=subscribe&hub.challenge=115&hub.verify_token=",
+        "hub.mode=subscribe&hub.challenge=115&hub.verify_token",
+        "hub.mode=subscribe&hub.challenge=115",
+        "hub.mode=subscribe&hub.challenge=115&HUB.VERIFY_TOKEN=right",
+        "hub.mode=subscribe&hub.challenge=%00&hub.verify_token=right",
+        "hub.mode=subscribe&hub.challenge=a%0d%0ab&hub.verify_token=right",
+        "hub.mode=subscribe&hub.challenge=%ff&hub.verify_token=right",
+        "hub.mode=subscribe&hub.challenge=1&hub.challenge=2&hub.verify_token=right",
+        &long,
+        "hub.verify_token=right",
+        "",
+    ] {
+        let reply = ask(query);
+        assert!((400..=401).contains(&reply.status), "{query}: {reply:?}");
+    }
+    let echoed = ask("hub.mode=subscribe&hub.challenge=%3Cscript%3E&hub.verify_token=right");
+    assert_eq!(echoed.header("x-content-type-options"), Some("nosniff"));
+    assert!(
+        !echoed.header("content-type").unwrap_or_default().contains("html"),
+        "{echoed:?}"
     );
     assert_books_balance(&gateway);
 }
@@ -298,16 +412,182 @@ fn a_body_that_is_cut_off_counts_as_aborted() {
 fn headers_beyond_the_limit_are_431() {
     let gateway = gateway();
     let (address, _) = http::target(&gateway.ingress);
-    let mut many = b"POST /in/github HTTP/1.1\r\nhost: a\r\n".to_vec();
-    for index in 0..200 {
-        many.extend_from_slice(format!("x-{index}: 1\r\n").as_bytes());
+    let with = |count: usize, value: &str| {
+        let mut head = b"POST /in/github HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n".to_vec();
+        for index in 0..count {
+            head.extend_from_slice(format!("x-{index}: {value}\r\n").as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
+        http::raw(address, &head).status
+    };
+    assert_eq!(with(94, "1"), 401, "96 in all");
+    for count in [95, 200, 10_000] {
+        assert_eq!(with(count, "1"), 431, "{count}");
     }
-    many.extend_from_slice(b"\r\n");
-    assert_eq!(http::raw(address, &many).status, 431);
-    let mut large = b"POST /in/github HTTP/1.1\r\nhost: a\r\nx-large: ".to_vec();
-    large.resize(large.len() + 256 * 1024, b'a');
-    large.extend_from_slice(b"\r\n\r\n");
-    assert_eq!(http::raw(address, &large).status, 431);
+    assert_eq!(with(1, &"a".repeat(100_000)), 401, "below 128 KiB in all");
+    assert_eq!(with(1, &"a".repeat(256 * 1024)), 431);
+    assert_eq!(with(90, &"a".repeat(2048)), 431);
+    // One name that never ends, and a line that never ends.
+    for start in [&b"POST /in/github HTTP/1.1\r\nhost: a\r\n"[..], b"POST /", b"P"] {
+        let mut endless = start.to_vec();
+        endless.resize(start.len() + 256 * 1024, b'a');
+        assert_eq!(http::raw(address, &endless).status, 431);
+    }
+    assert_books_balance(&gateway);
+}
+
+#[test]
+fn a_head_that_arrives_slowly_is_408_however_it_drips() {
+    let gateway = gateway();
+    let (address, _) = http::target(&gateway.ingress);
+    let mut idle = http::connect(address);
+    idle.write_all(b"POST /in/github HTTP/1.1\r\nhost: a\r\n")
+        .expect("sent");
+    assert_eq!(http::read_reply(&mut idle).status, 408);
+    let mut stream = http::connect(address);
+    let mut reader = stream.try_clone().expect("a second handle");
+    let dripping = std::thread::spawn(move || {
+        let _ = stream.write_all(b"POST /in/github HTTP/1.1\r\nhost: a\r\nx-drip: ");
+        // Ends when the gateway no longer takes it; a gateway that never tires shows as a hang of the reader.
+        while stream.write_all(b"a").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    });
+    assert_eq!(http::read_reply(&mut reader).status, 408);
+    drop(reader);
+    dripping.join().expect("ended");
+    assert_eq!(signed(&gateway, "/in/github", b"{").status, 200);
+}
+
+/// Half a second head would hold a connection for ever: strangers get no second one.
+#[test]
+fn only_who_proved_itself_keeps_its_connection() {
+    let gateway = gateway();
+    let (address, _) = http::target(&gateway.ingress);
+    let stranger: [&[u8]; 4] = [
+        b"POST /in/github HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}",
+        b"POST /in/nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n",
+        b"GET /in/github HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"POST /in/github HTTP/1.1\r\nhost: a\r\ncontent-encoding: br\r\ncontent-length: 0\r\n\r\n",
+    ];
+    for bytes in stranger {
+        // Reads until the gateway closes.
+        let reply = http::raw(address, bytes);
+        assert_eq!(reply.header("connection"), Some("close"), "{reply:?}");
+    }
+    let mut stream = http::connect(address);
+    for n in 0..3 {
+        let body = format!("{{\"n\":{n}}}");
+        let head = format!(
+            "POST /in/github HTTP/1.1\r\nhost: a\r\nx-github-event: unheard_of\r\nx-hub-signature-256: {}\r\ncontent-length: {}\r\n\r\n{body}",
+            sign::github(SECRET, body.as_bytes()),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("the connection is kept");
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).expect("an answer");
+            answer.push(byte[0]);
+        }
+        assert!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    assert_eq!(gateway.journal().len(), 3);
+}
+
+/// Small on the wire and large when it is taken for what it is not: nothing here inflates, recurses or squares.
+#[test]
+fn a_bomb_is_a_body_like_any_other() {
+    let gateway = gateway();
+    // gzip of a megabyte of zeros, by the look of it; sent as it is, and as the coding of the transfer.
+    let gzip = [&b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03"[..], &[0xed; 1000]].concat();
+    assert_eq!(signed(&gateway, "/in/github", &gzip).status, 200);
+    let (address, _) = http::target(&gateway.ingress);
+    for coding in ["gzip", "gzip, chunked", "deflate", "br"] {
+        let head = format!("POST /in/github HTTP/1.1\r\nhost: a\r\ntransfer-encoding: {coding}\r\n\r\n");
+        assert_eq!(
+            http::raw(address, &[head.as_bytes(), &gzip[..]].concat()).status,
+            400,
+            "{coding}"
+        );
+    }
+    let fits = |text: String| {
+        assert!(text.len() <= 64 * 1024);
+        text
+    };
+    let bombs = [
+        fits(format!("[{}0]", "0,".repeat(32_000))),
+        fits(format!("[{}{{}}]", "{},".repeat(21_000))),
+        fits(format!(
+            "{{{}\"z\":0}}",
+            (0..4_000).map(|n| format!("\"key{n:05}\":0,")).collect::<String>()
+        )),
+        fits(format!("{{\"{}\":\"{}\"}}", "k".repeat(30_000), "v".repeat(30_000))),
+        fits(format!("\"{}\"", "\\u0000".repeat(10_000))),
+        fits(format!("[{}1]", "1e308,".repeat(10_000))),
+        fits(format!("[1e999{}]", ",1".repeat(1000))),
+        fits(format!("[{}]", "9".repeat(256))),
+        fits("[".repeat(60_000)),
+        fits("{\"a\":".repeat(10_000)),
+    ];
+    for bomb in &bombs {
+        assert_eq!(
+            signed(&gateway, "/in/github", bomb.as_bytes()).status,
+            200,
+            "{}",
+            &bomb[..40]
+        );
+        assert_eq!(
+            signed(&gateway, "/in/strict", bomb.as_bytes()).status,
+            422,
+            "{}",
+            &bomb[..40]
+        );
+    }
+    let kept: Vec<Vec<u8>> = gateway.quarantine().into_iter().map(|row| row.data).collect();
+    assert_eq!(kept.len(), 1 + bombs.len(), "byte for byte, nothing lost");
+    assert_eq!(kept[0], gzip);
+    assert_books_balance(&gateway);
+}
+
+/// A body that no parser takes is refused for its signature all the same: nobody looked into it. (That `read` comes after
+/// `verify` is the order of the rooms, and its door takes a verified delivery only.)
+#[test]
+fn unverified_bytes_cost_no_more_than_their_hash() {
+    let gateway = gateway();
+    let deep = "[".repeat(60_000);
+    let bodies: [&[u8]; 6] = [
+        b"{",
+        b"\xff\xfe",
+        b"{\"a\":1,\"a\":2}",
+        b"",
+        b"\x1f\x8b",
+        deep.as_bytes(),
+    ];
+    let wrong = format!("sha256={}", "0".repeat(64));
+    for path in ["/in/github", "/in/strict"] {
+        for body in bodies {
+            assert_eq!(gateway.post(path, &[], body).status, 401);
+            let headers = [("x-github-event", "ping"), ("x-hub-signature-256", &*wrong)];
+            assert_eq!(gateway.post(path, &headers, body).status, 401);
+        }
+    }
+    let failed = |reason: &str| {
+        let label = format!("reason=\"{reason}\"");
+        gateway.metric("hooksluice_verify_failures_total", &[&label])
+    };
+    assert_eq!((failed("missing"), failed("mismatch")), (12.0, 12.0));
+    assert_eq!(
+        gateway.metric("hooksluice_verify_failures_total", &[]),
+        24.0,
+        "and nothing was called malformed"
+    );
+    assert_eq!(gateway.metric("hooksluice_contract_checks_total", &[]), 0.0);
+    assert_books_balance(&gateway);
 }
 
 #[test]
