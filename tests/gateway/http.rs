@@ -214,7 +214,7 @@ fn sigterm_finishes_what_is_in_hand_and_exits_well() {
     assert_eq!(rows.len(), 2);
 }
 
-fn certificate(directory: &std::path::Path, name: &str) {
+pub fn certificate(directory: &std::path::Path, name: &str) {
     let path = |suffix: &str| directory.join(suffix).display().to_string();
     let status = Command::new("openssl")
         .args([
@@ -245,7 +245,7 @@ fn certificate(directory: &std::path::Path, name: &str) {
 }
 
 /// The common name that the listener presents.
-fn presented(address: &str) -> String {
+pub fn presented(address: &str) -> String {
     let output = Command::new("sh")
         .args([
             "-c",

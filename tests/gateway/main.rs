@@ -1,6 +1,7 @@
 //! One test binary; a file a room, and the promises that cross rooms.
 
 mod bad_input;
+mod bombs;
 mod cli;
 mod config;
 mod consumers;

@@ -12,6 +12,7 @@ use hooksluice::keys::Keyring;
 use hooksluice::secret::Secret;
 use hooksluice::verify::Verifier;
 
+use crate::http::{certificate, presented};
 use crate::support::gateway::{BINARY, Setup};
 use crate::support::{Gateway, get, http, request, sign};
 
@@ -195,7 +196,7 @@ fn no_secret_is_ever_shown_whatever_happens_to_the_gateway() {
         "verify_token: canary-setting-2c77fe",
         "verify_token: { a: canary-setting-2c77fe }",
     );
-    refused("\"amqp://user:canary-amqp", "\"amqps:/user:canary-amqp");
+    refused("\"amqp://user:canary-amqp", "\"http://user:canary-amqp");
     refused("sasl.mechanism: PLAIN", "sasl.mechanism: PLAYN");
     refused("\"http://user:canary-proxy", "\"//user:canary-proxy");
     let taken = gateway.log().matches("configuration taken").count();
@@ -310,6 +311,34 @@ fn nothing_that_holds_a_secret_prints_it() {
     }
     assert!(printed.contains("Secret(…)"));
     assert_no_canary("Debug", &printed);
+}
+
+/// A private key has no canary in it: its own lines are looked for.
+#[test]
+fn a_tls_key_is_neither_logged_nor_printed() {
+    use base64::Engine;
+    let tls = "ingress: { listen: 127.0.0.1:0, drain_delay: 0s, tls: { certificate: \"{dir}/tls.crt\", key: \"{dir}/tls.key\" } }";
+    let setup = Setup::new(&format!(
+        "{tls}\nlog: {{ level: trace }}\nsources:\n  one: {{ provider: github, secrets: [{{ value: x }}] }}\n"
+    ));
+    certificate(setup.path(), "secret");
+    let pem = fs::read_to_string(setup.path().join("tls.key")).expect("the key");
+    let line = pem.lines().nth(2).expect("a line of base64").trim_end_matches('=');
+    let whole = &line[..line.len() / 4 * 4];
+    let bytes = base64::engine::general_purpose::STANDARD.decode(whole).expect("base64");
+    let list = bytes.iter().take(8).map(u8::to_string).collect::<Vec<_>>().join(", ");
+    let shows = |text: &str| text.contains(whole) || text.contains(&list) || text.contains(&hex::encode(&bytes[..8]));
+
+    let loaded = config::load_with(Some(&setup.write()), []).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert!(loaded.certified.is_some() && !shows(&format!("{loaded:?}")));
+    let gateway = setup.start();
+    let address = gateway.ingress.trim_start_matches("https://").to_owned();
+    assert!(presented(&address).contains("secret"));
+    fs::write(gateway.path("tls.key"), pem.replace("PRIVATE", "PUBLIC")).expect("written");
+    gateway.wait_for("the broken one is refused", |g| g.log().contains("reload refused"));
+    let (status, log) = gateway.stop();
+    assert!(status.success() && log.contains("TRACE"));
+    assert!(!shows(&log));
 }
 
 /// What stands at an address of a process: also of this one, and also what was given back.
