@@ -23,6 +23,7 @@ mod oracles;
 mod providers;
 mod rabbitmq;
 mod read;
+mod required;
 mod rooms;
 mod samples;
 mod secrets;
