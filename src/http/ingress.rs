@@ -268,13 +268,18 @@ impl MessageBody for Unread {
 /// Says the failure once, in the log, the books and the inspector.
 fn turn_away(ingress: &Ingress, account: Account, line: &Line, turned_away: &TurnedAway) -> HttpResponse {
     let outcome = turned_away.outcome();
-    if let Some(limit) = turned_away.limit() {
+    let limit = turned_away.limit();
+    if let Some(limit) = limit {
         account.shed(limit);
     }
     account.settle(outcome);
     let reason = turned_away.to_string();
     let status = turned_away.status().as_u16();
     match outcome {
+        // Who sends too much must not fill the log with it: these are counted, and the inspector shows them.
+        _ if limit.is_some() => {
+            tracing::debug!(source = %line.source, sender = ?line.sender, status, reason, "delivery shed");
+        }
         Outcome::Refused => {
             tracing::warn!(source = %line.source, sender = ?line.sender, status, reason, "delivery refused");
         }
