@@ -290,14 +290,16 @@ impl Seed<'_> {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
         match self.remaining.checked_sub(1) {
             Some(remaining) => Ok(Self { remaining, ..self }),
-            None => {
-                self.refusal.set(Some(NotReadable::new(
-                    "too-deep",
-                    format!("nested deeper than {MAX_DEPTH} levels"),
-                )));
-                Err(E::custom("too deep"))
-            }
+            None => Err(self.refuse("too-deep", format_args!("nested deeper than {MAX_DEPTH} levels"))),
         }
+    }
+
+    /// Out of the way: what is built here must not make every level's frame larger, for the levels share one stack.
+    #[cold]
+    #[inline(never)]
+    fn refuse<E: de::Error>(self, reason: &'static str, detail: fmt::Arguments<'_>) -> E {
+        self.refusal.set(Some(NotReadable::new(reason, detail.to_string())));
+        E::custom(reason)
     }
 }
 
@@ -306,15 +308,13 @@ impl<'d> DeserializeSeed<'d> for Seed<'_> {
 
     #[inline]
     fn deserialize<D: de::Deserializer<'d>>(self, parser: D) -> Result<Node<'d>, D::Error> {
-        let Some(left) = self.left.get().checked_sub(1) else {
-            self.refusal.set(Some(NotReadable::new(
-                "too-many-values",
-                format!("more than {MAX_VALUES} values"),
-            )));
-            return Err(de::Error::custom("too many values"));
-        };
-        self.left.set(left);
-        parser.deserialize_any(self)
+        match self.left.get() {
+            0 => Err(self.refuse("too-many-values", format_args!("more than {MAX_VALUES} values"))),
+            left => {
+                self.left.set(left - 1);
+                parser.deserialize_any(self)
+            }
+        }
     }
 }
 
@@ -381,13 +381,10 @@ impl<'d> Visitor<'d> for Seed<'_> {
         }
         match Members::new(entries) {
             Ok(members) => Ok(Node::Object(members)),
-            Err(at) => {
-                self.refusal.set(Some(NotReadable::new(
-                    "duplicate-key",
-                    format!("member {} of an object has a key that was there before", at + 1),
-                )));
-                Err(de::Error::custom("duplicate key"))
-            }
+            Err(at) => Err(self.refuse(
+                "duplicate-key",
+                format_args!("member {} of an object has a key that was there before", at + 1),
+            )),
         }
     }
 }
