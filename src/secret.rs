@@ -28,10 +28,10 @@ impl Secret {
     }
 }
 
-/// In constant time, but for the length.
+/// Takes the same time wherever they differ.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.expose().ct_eq(other.expose()).into()
+        bool::from(self.expose().ct_eq(other.expose()))
     }
 }
 
@@ -66,14 +66,14 @@ pub struct SecretEntry {
 }
 
 /// Any setting that can hold a credential: plain text, `{ env }` or `{ file }`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Credential {
     Plain(Plain),
     From(CredentialFrom),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum CredentialFrom {
     Env(String),
@@ -81,7 +81,7 @@ pub enum CredentialFrom {
 }
 
 /// Text from the configuration file that must not print. Numbers and booleans are taken as written.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Plain(Secret);
 
 impl fmt::Debug for Plain {
@@ -144,6 +144,12 @@ impl SecretEntry {
             name: name.into(),
             secret,
         })
+    }
+}
+
+impl From<&str> for Credential {
+    fn from(text: &str) -> Self {
+        Self::Plain(Plain(Secret::new(text)))
     }
 }
 

@@ -2,15 +2,19 @@
 
 pub mod admin;
 mod body;
+mod capacity;
 mod door;
 mod gateway;
+mod head;
 mod ingress;
 mod proxies;
 mod response;
+mod senders;
 mod server;
 mod tls;
 
 pub use admin::Health;
 pub use door::Door;
-pub use gateway::{AnswerForm, AnswerHeader, Endpoint, Gateway, Limits};
+pub use gateway::{AnswerForm, AnswerHeader, Endpoint, Gateway, Held, Limits};
+pub use senders::Senders;
 pub use server::{Server, ServerError};

@@ -11,10 +11,11 @@ use crate::delivery::{HeaderName, HeaderValue};
 use crate::duplicates::Duplicates;
 use crate::event::Origin;
 use crate::handshake::{Capture, Handshakes};
-use crate::http::{AnswerForm, AnswerHeader, Door, Endpoint};
+use crate::http::{AnswerForm, AnswerHeader, Door, Endpoint, Held};
 use crate::keys::Keyring;
 use crate::pipeline::{Route, Source, Target};
 use crate::provider::{Definition, Settings};
+use crate::rate::Limiter;
 use crate::read::{ReadOptions, Reader};
 use crate::telemetry::Metrics;
 use crate::verify::Verifier;
@@ -149,7 +150,9 @@ impl Compiled {
                 senders: loaded.senders.clone(),
                 certificates: loaded.client_certificates.clone(),
             },
+            held: Held::default(),
             source: Source {
+                rate: loaded.rate.map(Limiter::new),
                 routes: routes.collect(),
                 destination: target(&loaded.destination),
                 duplicates: shared.duplicates.clone(),
