@@ -199,6 +199,9 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// What `sign` cannot write: a token inside an XML body, a nonce of the platform's own. Their recorded samples are verified.
+const RECORDED: [&str; 3] = ["salesforce-outbound", "wechat-official", "wecom"];
+
 #[test]
 fn every_signature_of_every_provider_can_be_made_and_checked() {
     let catalogue = Catalogue::built_in();
@@ -224,10 +227,11 @@ fn every_signature_of_every_provider_can_be_made_and_checked() {
             // A signature of another form of request than any of the samples (a form body, say): nothing to sign.
             let other_form =
                 |outcome: &Result<(), String>| matches!(outcome, Err(why) if why.contains("not for this request"));
-            if !is_retired {
+            let recorded = RECORDED.contains(&provider.as_str());
+            if !is_retired && !recorded {
                 *rounds.entry(provider.clone()).or_insert(0) += made;
             }
-            if made == 0 && !is_retired && !outcomes.iter().all(other_form) {
+            if made == 0 && !is_retired && !recorded && !outcomes.iter().all(other_form) {
                 without.insert(format!("{provider} {index}: {outcomes:?}"));
             }
         }
