@@ -35,6 +35,8 @@ pub mod event;
 
 pub mod lint;
 
+pub mod explain;
+
 pub mod destination;
 pub mod duplicates;
 

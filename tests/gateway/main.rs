@@ -1,6 +1,7 @@
 //! One test binary; a file a room, and the promises that cross rooms.
 
 mod bad_input;
+mod batches;
 mod cli;
 mod config;
 mod consumers;
@@ -8,15 +9,18 @@ mod contract;
 mod deputies;
 mod duplicates;
 mod event;
+mod explain;
 mod flagships;
 mod github_examples;
 mod handshake;
 mod http;
+mod imitation;
 mod journal;
 mod kafka;
 mod keys;
 mod lint;
 mod metrics;
+mod newcomer;
 mod oracles;
 mod providers;
 mod rabbitmq;
