@@ -219,6 +219,15 @@ fn changed(case: &Case<'_>, wanted: &HeaderName, value: &[u8]) -> Vec<(Cause, Ra
     for find in own {
         let place = expected::place(find);
         let prefix = find.prefix.as_deref().unwrap_or_default();
+        if let Some(rest) = value.strip_prefix(prefix.as_bytes()).filter(|_| !prefix.is_empty()) {
+            let bare: Vec<u8> = rest.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+            add(
+                Mistake::HeaderFolded,
+                folded("the signature holds without the white space inside it"),
+                ONE_LINE,
+                [prefix.as_bytes(), &bare[..]].concat(),
+            );
+        }
         if !prefix.is_empty() && !value.starts_with(prefix.as_bytes()) {
             add(
                 Mistake::HeaderChanged,

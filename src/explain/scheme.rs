@@ -204,7 +204,7 @@ fn shape(definition: &Definition, here: &BTreeSet<String>, raw: &RawDelivery) ->
 
 async fn holds(case: &Case<'_>, definition: &Definition, raw: &RawDelivery) -> bool {
     // A token that is only shown would hold for every platform that shows one.
-    let Some(mut bare) = trial::for_keys(definition) else {
+    let Some(mut bare) = trial::for_keys(definition, None) else {
         return false;
     };
     bare.signature

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::body::{self, Rewriter};
 use super::expected;
+use super::scheme;
 use super::trial::{self, Bench};
 use super::{Case, Cause, Mistake};
 use crate::delivery::RawDelivery;
@@ -27,6 +28,9 @@ pub(super) async fn unusable(case: &Case<'_>) -> Vec<Cause> {
         .into_iter()
         .map(|(cause, _)| cause)
         .collect();
+    if found.is_empty() {
+        found.extend(scheme::alternatives(case, &case.raw).await.map(|(cause, _)| cause));
+    }
     if found.is_empty() {
         found.extend(others(case, &case.raw).await.map(|(cause, _)| cause));
     }
@@ -70,7 +74,7 @@ fn form_cause(case: &Case<'_>, how: &str) -> Cause {
 
 /// A verifier with every key that one of the secrets may stand for, and their count.
 fn of_all_forms(case: &Case<'_>) -> Option<(Bench, usize)> {
-    let bare = trial::for_keys(&case.definition)?;
+    let bare = trial::for_keys(&case.definition, case.signature.as_deref())?;
     let mut keys = Vec::new();
     for NamedSecret { name, secret } in &case.secrets {
         for (how, bytes) in candidates(case, secret.expose()) {

@@ -92,9 +92,10 @@ pub(super) fn is_shared(definition: &Definition, rule: &Signature) -> bool {
 
 /// The same definition, for keys that are given as they are, in hex, whatever form it has for secrets. Times and
 /// bindings are left out: what is asked is only with which key the signature holds.
-pub(super) fn for_keys(definition: &Definition) -> Option<Definition> {
+pub(super) fn for_keys(definition: &Definition, pinned: Option<&str>) -> Option<Definition> {
     let mut bare = definition.clone();
-    bare.signature.retain(|rule| is_shared(definition, rule));
+    let is_meant = |rule: &Signature| pinned.is_none() || rule.name.as_deref() == pinned;
+    bare.signature.retain(|rule| is_meant(rule) && is_shared(definition, rule));
     bare.bind.clear();
     let form = |form: &SecretForm| SecretForm {
         encoding: SecretEncoding::Hex,

@@ -15,7 +15,7 @@ impl Folder {
     fn new() -> Self {
         let folder = Self(tempfile::tempdir().expect("a folder"));
         let config = format!(
-            "sources:\n  chat: {{ provider: slack, secrets: [{{ value: {SECRET} }}] }}\n  other: {{ provider: slack, secrets: [{{ value: another-secret }}] }}\n"
+            "journal: {{ path: journal.db }}\nsources:\n  chat: {{ provider: slack, secrets: [{{ value: {SECRET} }}] }}\n  other: {{ provider: slack, secrets: [{{ value: another-secret }}] }}\n"
         );
         folder.write("hooksluice.yaml", config.as_bytes());
         folder.write("capture.json", capture().to_string().as_bytes());
