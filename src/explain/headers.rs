@@ -220,7 +220,11 @@ fn changed(case: &Case<'_>, wanted: &HeaderName, value: &[u8]) -> Vec<(Cause, Ra
         let place = expected::place(find);
         let prefix = find.prefix.as_deref().unwrap_or_default();
         if let Some(rest) = value.strip_prefix(prefix.as_bytes()).filter(|_| !prefix.is_empty()) {
-            let bare: Vec<u8> = rest.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+            let bare: Vec<u8> = rest
+                .iter()
+                .copied()
+                .filter(|byte| !byte.is_ascii_whitespace())
+                .collect();
             add(
                 Mistake::HeaderFolded,
                 folded("the signature holds without the white space inside it"),

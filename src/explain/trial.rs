@@ -95,7 +95,8 @@ pub(super) fn is_shared(definition: &Definition, rule: &Signature) -> bool {
 pub(super) fn for_keys(definition: &Definition, pinned: Option<&str>) -> Option<Definition> {
     let mut bare = definition.clone();
     let is_meant = |rule: &Signature| pinned.is_none() || rule.name.as_deref() == pinned;
-    bare.signature.retain(|rule| is_meant(rule) && is_shared(definition, rule));
+    bare.signature
+        .retain(|rule| is_meant(rule) && is_shared(definition, rule));
     bare.bind.clear();
     let form = |form: &SecretForm| SecretForm {
         encoding: SecretEncoding::Hex,
