@@ -89,6 +89,7 @@ impl TurnedAway {
                     VerifyError::Missing(_)
                     | VerifyError::Malformed(_)
                     | VerifyError::Mismatch
+                    | VerifyError::Digest(_)
                     | VerifyError::Timestamp
                     | VerifyError::Stale(_)
                     | VerifyError::Future(_)

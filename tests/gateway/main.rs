@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bombs;
+mod batches;
 mod cli;
 mod config;
 mod consumers;
@@ -9,16 +10,19 @@ mod contract;
 mod deputies;
 mod duplicates;
 mod event;
+mod explain;
 mod flagships;
 mod github_examples;
 mod handshake;
 mod http;
+mod imitation;
 mod journal;
 mod kafka;
 mod keys;
 mod limits;
 mod lint;
 mod metrics;
+mod newcomer;
 mod oracles;
 mod providers;
 mod rabbitmq;
