@@ -36,6 +36,8 @@ pub mod event;
 
 pub mod lint;
 
+pub mod explain;
+
 pub mod destination;
 pub mod duplicates;
 

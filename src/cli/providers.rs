@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::files::ConfigFile;
-use super::lint;
 use super::output::{Failure, Output};
-use crate::config::source::{needs_secret, signature_name};
-use crate::provider::definition::{Prove, Scheme, Setting};
+use super::{lint, record, scaffold};
+use crate::provider::definition::{Confidence, Prove, Setting};
+use crate::provider::listing::{confidence, needs_secret, proves_nothing, schemes, signs};
+use crate::provider::markdown;
 use crate::provider::{Catalogue, Definition};
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,10 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigFile,
 
+    /// Print docs/providers.md, of the built-in ones.
+    #[arg(long, hide = true)]
+    markdown: bool,
+
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -26,11 +31,24 @@ pub struct Args {
 enum Command {
     /// Hold definitions against their samples: each verifies, and nothing forged does.
     Lint(lint::Args),
+    /// Make a folder for one more platform, to be filled in; the linter leads from there.
+    New(scaffold::Args),
+    /// Make a signed sample out of a captured delivery.
+    Record(record::Args),
 }
+
+const CHECK_IT: &str =
+    "from secondary sources or from memory; try one delivery of the platform's before you rely on it";
 
 pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     match &args.command {
         Some(Command::Lint(args)) => lint::run(args, out),
+        Some(Command::New(args)) => scaffold::run(args, out),
+        Some(Command::Record(args)) => record::run(args, out),
+        None if args.markdown => {
+            let page = markdown::page(&Catalogue::built_in()).map_err(Failure::usage)?;
+            out.bytes(page.as_bytes())
+        }
         None => show_or_list(args, out),
     }
 }
@@ -74,16 +92,17 @@ fn list(catalogue: &Catalogue, out: &mut Output) -> Result<(), Failure> {
                 name.clone(),
                 definition.title.clone(),
                 definition.category.clone(),
-                match proves_nothing(definition) {
-                    true => "none: not proved".to_owned(),
-                    false => schemes(definition).join(", "),
-                },
-                confidence(definition),
+                signs(definition),
+                marked(definition),
                 names(definition.handshake.iter().map(|handshake| handshake.name.as_str())),
                 names(required(definition)),
             ]
         })
         .collect();
+    let reported = all
+        .iter()
+        .filter(|(_, definition)| definition.confidence == Confidence::Reported)
+        .count();
     out.table(
         &[
             "NAME",
@@ -95,7 +114,11 @@ fn list(catalogue: &Catalogue, out: &mut Output) -> Result<(), Failure> {
             "NEEDS SETTINGS",
         ],
         &rows,
-    )
+    )?;
+    match reported {
+        0 => Ok(()),
+        count => out.line(format!("* {count} only reported, {CHECK_IT}")),
+    }
 }
 
 fn show(catalogue: &Catalogue, name: &str, definition: &Definition, out: &mut Output) -> Result<(), Failure> {
@@ -111,8 +134,11 @@ fn show(catalogue: &Catalogue, name: &str, definition: &Definition, out: &mut Ou
     fact("signature", &schemes(definition).join(", "))?;
     fact(
         "proved by",
-        &format!("{}: {}", confidence(definition), definition.evidence.trim()),
+        &format!("{}: {}", marked(definition), definition.evidence.trim()),
     )?;
+    if definition.confidence == Confidence::Reported {
+        fact("* reported", CHECK_IT)?;
+    }
     fact("docs", &format!("{} (read {})", definition.docs, definition.read))?;
     if proves_nothing(definition) {
         fact(
@@ -259,27 +285,14 @@ fn types(catalogue: &Catalogue, name: &str, definition: &Definition) -> Result<V
     Ok(types)
 }
 
-fn schemes(definition: &Definition) -> Vec<String> {
-    let mut schemes = Vec::new();
-    for signature in &definition.signature {
-        let scheme = match &signature.name {
-            Some(name) => format!("{} ({name})", signature_name(signature)),
-            None => signature_name(signature),
-        };
-        if !schemes.contains(&scheme) {
-            schemes.push(scheme);
-        }
-    }
-    schemes
-}
-
-/// Nothing in a delivery of this platform's says who sent it.
-fn proves_nothing(definition: &Definition) -> bool {
-    definition.signature.iter().all(|rule| rule.scheme == Scheme::None)
-}
-
-fn confidence(definition: &Definition) -> String {
-    format!("{:?}", definition.confidence).to_lowercase()
+/// Confidence, with a mark where it is none.
+fn marked(definition: &Definition) -> String {
+    let mark = if definition.confidence == Confidence::Reported {
+        " *"
+    } else {
+        ""
+    };
+    format!("{}{mark}", confidence(definition))
 }
 
 fn required(definition: &Definition) -> impl Iterator<Item = &str> {

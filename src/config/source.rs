@@ -12,7 +12,6 @@ use super::destination::JOURNAL;
 use super::problem::Problem;
 use super::{Config, check};
 use crate::contract::{Policy, SchemaFile};
-use crate::provider::definition::{Scheme, Signature};
 use crate::provider::settings::Given;
 use crate::provider::{Catalogue, CatalogueError, Definition, Settings};
 use crate::rate::Rate;
@@ -351,27 +350,4 @@ fn definition_problem(place: &str, key: &str, error: &dyn std::fmt::Display) -> 
         format!("provider.toml: `{key}`: {error}"),
         "mend the provider's file",
     )
-}
-
-/// Whether any of the provider's ways to sign is keyed by a secret of the user's.
-pub fn needs_secret(definition: &Definition) -> bool {
-    definition.signature.iter().any(|signature| {
-        let form = signature.secret.as_ref().unwrap_or(&definition.secret);
-        let keys = &signature.keys;
-        let fetched = keys.are_the_platforms();
-        !form.none && !fetched && signature.scheme != Scheme::None
-    })
-}
-
-/// What a signature alternative is called: `hmac-sha256`, `ed25519`, `token`.
-pub fn signature_name(signature: &Signature) -> String {
-    let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-    let scheme = match signature.scheme {
-        Scheme::RsaPss => "rsa-pss".to_owned(),
-        scheme => text(&scheme),
-    };
-    match signature.algorithm {
-        Some(algorithm) => format!("{scheme}-{}", text(&algorithm)),
-        None => scheme,
-    }
 }

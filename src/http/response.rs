@@ -97,6 +97,7 @@ impl TurnedAway {
                     VerifyError::Missing(_)
                     | VerifyError::Malformed(_)
                     | VerifyError::Mismatch
+                    | VerifyError::Digest(_)
                     | VerifyError::Timestamp
                     | VerifyError::Stale(_)
                     | VerifyError::Future(_)

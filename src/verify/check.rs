@@ -381,7 +381,7 @@ impl Alternative {
                 .ok_or_else(|| VerifyError::Malformed(format!("{} is no digest", digest.find)))?;
             let actual = hash(digest.hash, &view.raw.body);
             if !bool::from(said.as_slice().ct_eq(actual.as_slice())) {
-                return Err(VerifyError::Mismatch);
+                return Err(VerifyError::Digest(digest.find.to_string()));
             }
         }
         Ok(())

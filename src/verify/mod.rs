@@ -117,6 +117,9 @@ pub enum VerifyError {
     Malformed(String),
     #[error("signature does not match any of the active secrets")]
     Mismatch,
+    /// The signature holds, and covers a digest of another body.
+    #[error("signature holds, but {0} is not the digest of this body")]
+    Digest(String),
     #[error("timestamp is missing or malformed")]
     Timestamp,
     #[error("genuine but stale: signed {0} s ago; look at the clocks")]
@@ -139,6 +142,7 @@ impl VerifyError {
             Self::Missing(_) => "missing",
             Self::Malformed(_) => "malformed",
             Self::Mismatch => "mismatch",
+            Self::Digest(_) => "digest",
             Self::Timestamp => "timestamp",
             Self::Stale(_) => "stale",
             Self::Future(_) => "future",

@@ -1,6 +1,7 @@
 //! One test binary; a file a room, and the promises that cross rooms.
 
 mod bad_input;
+mod batches;
 mod bombs;
 mod capture;
 mod challenges;
@@ -13,16 +14,19 @@ mod door;
 mod duplicates;
 mod encrypted;
 mod event;
+mod explain;
 mod flagships;
 mod github_examples;
 mod handshake;
 mod http;
+mod imitation;
 mod journal;
 mod kafka;
 mod keys;
 mod limits;
 mod lint;
 mod metrics;
+mod newcomer;
 mod oracles;
 mod providers;
 mod rabbitmq;

@@ -1,0 +1,60 @@
+//! Definitions as listings name them.
+
+use super::Definition;
+use super::definition::{Scheme, Signature};
+
+/// Whether any of the provider's ways to sign is keyed by a secret of the user's.
+pub fn needs_secret(definition: &Definition) -> bool {
+    definition.signature.iter().any(|signature| {
+        let form = signature.secret.as_ref().unwrap_or(&definition.secret);
+        let keys = &signature.keys;
+        let fetched = keys.are_the_platforms();
+        !form.none && !fetched && signature.scheme != Scheme::None
+    })
+}
+
+/// What a signature alternative is called: `hmac-sha256`, `ed25519`, `token`.
+pub fn signature_name(signature: &Signature) -> String {
+    let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let scheme = match signature.scheme {
+        Scheme::RsaPss => "rsa-pss".to_owned(),
+        scheme => text(&scheme),
+    };
+    match signature.algorithm {
+        Some(algorithm) => format!("{scheme}-{}", text(&algorithm)),
+        None => scheme,
+    }
+}
+
+/// Every way to sign, each once, with its name where a source may pin it.
+pub fn schemes(definition: &Definition) -> Vec<String> {
+    let mut schemes = Vec::new();
+    for signature in &definition.signature {
+        let scheme = match &signature.name {
+            Some(name) => format!("{} ({name})", signature_name(signature)),
+            None => signature_name(signature),
+        };
+        if !schemes.contains(&scheme) {
+            schemes.push(scheme);
+        }
+    }
+    schemes
+}
+
+/// Nothing in a delivery of this platform's says who sent it.
+pub fn proves_nothing(definition: &Definition) -> bool {
+    definition.signature.iter().all(|rule| rule.scheme == Scheme::None)
+}
+
+/// As `schemes`, for people.
+pub fn signs(definition: &Definition) -> String {
+    match proves_nothing(definition) {
+        true => "none: not proved".to_owned(),
+        false => schemes(definition).join(", "),
+    }
+}
+
+/// `oracle`, `documented` or `reported`.
+pub fn confidence(definition: &Definition) -> String {
+    format!("{:?}", definition.confidence).to_lowercase()
+}
