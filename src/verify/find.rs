@@ -7,6 +7,7 @@ use crate::delivery::{HeaderName, RawDelivery};
 use crate::provider::Settings;
 use crate::provider::definition::{Condition as ConditionRule, Encoding, Find, HashName, Literal, Transform};
 
+use super::canonical;
 use super::content::Word;
 use super::encode;
 use super::hashes;
@@ -252,7 +253,8 @@ impl<'d> View<'d> {
         }
     }
 
-    fn json(&self) -> Result<&Values<'d>, Malformed> {
+    /// What the pointers found, in a body in which none of them could mean two values.
+    pub fn json(&self) -> Result<&Values<'d>, Malformed> {
         let scan = || {
             let body: &'d [u8] = &self.raw.body;
             self.pointers
@@ -311,6 +313,20 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         Transform::Md5Hex => hex(HashName::Md5),
         Transform::Md5Base64 => base64(HashName::Md5),
         Transform::Crc32Decimal => Cow::Owned(crc32(&value).to_string().into_bytes()),
+        Transform::Base64Encode => Cow::Owned(
+            encode::encode(Encoding::Base64, &value)
+                .unwrap_or_default()
+                .into_bytes(),
+        ),
+        Transform::Base64urlEncode => Cow::Owned(
+            encode::encode(Encoding::Base64url, &value)
+                .unwrap_or_default()
+                .into_bytes(),
+        ),
+        Transform::JsonString => {
+            let text = std::str::from_utf8(&value).map_err(|_| "is not UTF-8")?;
+            Cow::Owned(canonical::quoted(text).map_err(|_| "is no text")?)
+        }
         Transform::Base64Decode => Cow::Owned(encode::decode(Encoding::Base64, &value).ok_or("is not base64")?),
         Transform::UrlDecode => Cow::Owned(percent_decode(&value).collect()),
         Transform::UrlEncode => Cow::Owned(percent_encode(&value, RESERVED).to_string().into_bytes()),

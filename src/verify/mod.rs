@@ -18,7 +18,9 @@
 //! | `secrets` | which secret serves which alternative |
 //! | `find`, `pointers` | where values are in a raw delivery |
 //! | `content` | what is signed, fed to a MAC piece by piece |
+//! | `canonical` | bodies written anew before they are signed |
 //! | `candidates` | signature lists, comparison in constant time |
+//! | `http_signature` | signatures that list what they cover |
 //! | `jwt`, `time`, `hashes`, `encode` | what the names say |
 //! | `sign`, `draft` | the same plan the other way round |
 
@@ -33,12 +35,14 @@ use crate::provider::{Definition, Settings};
 use crate::secret::NamedSecret;
 
 mod candidates;
+mod canonical;
 mod check;
 mod content;
 mod draft;
 pub(crate) mod encode;
 pub(crate) mod find;
 pub(crate) mod hashes;
+mod http_signature;
 mod jwt;
 mod plan;
 pub(crate) mod pointers;
