@@ -384,7 +384,7 @@ pub enum Part {
     Word(String),
     Lines(Lines),
     Listed(Box<Listed>),
-    Fields(SortedFields),
+    Fields(Fields),
     Raw(Raw),
     WithSecret(WithSecret),
     Found(Box<Find>),
@@ -407,11 +407,11 @@ pub struct Listed {
     pub join: String,
 }
 
-/// Fields of a form body, decoded and sorted by name.
+/// Fields of a form body, decoded, and written anew.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SortedFields {
-    pub sorted_fields: FieldsForm,
+pub struct Fields {
+    pub fields: FieldsForm,
     /// Fields that are not signed, the signature's own among them.
     pub without: Vec<String>,
 }
@@ -419,10 +419,12 @@ pub struct SortedFields {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldsForm {
-    /// `name=value&name=value`, empty values left out (Alipay).
-    Pairs,
-    /// PHP's `serialize` of an array of strings (Paddle Classic).
+    /// `name=value&name=value`, sorted by name, empty values left out (Alipay).
+    SortedPairs,
+    /// PHP's `serialize` of an array of strings, sorted by name (Paddle Classic).
     Php,
+    /// Python's `json.dumps` of a dictionary of texts, in the order of the form (FreshBooks).
+    PythonJson,
 }
 
 /// The value at a JSON pointer, byte for byte as it stands in the body, be it an object.

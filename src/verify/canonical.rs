@@ -152,17 +152,18 @@ fn rewritten(number: &[u8]) -> Result<String, String> {
     }
 }
 
-/// Fields sorted by the bytes of their names; a name must stand once, for consumers may take either.
-pub(crate) fn sorted_fields(form: FieldsForm, body: &[u8], without: &[String]) -> Result<Vec<u8>, String> {
+/// A form's fields; a name must stand once, for consumers may take either.
+pub(crate) fn fields(form: FieldsForm, body: &[u8], without: &[String]) -> Result<Vec<u8>, String> {
     let mut fields: Vec<_> = encode::pairs(body)
         .filter(|(name, _)| !without.iter().any(|other| other.as_bytes() == &**name))
         .collect();
+    let in_order = fields.clone();
     fields.sort();
     if fields.windows(2).any(|pair| pair[0].0 == pair[1].0) {
         return Err("has a doubled field".into());
     }
     match form {
-        FieldsForm::Pairs => {
+        FieldsForm::SortedPairs => {
             let is_plain = |text: &[u8]| !text.contains(&b'&');
             let mut out = Vec::with_capacity(body.len());
             for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
@@ -178,6 +179,19 @@ pub(crate) fn sorted_fields(form: FieldsForm, body: &[u8], without: &[String]) -
                 out.extend_from_slice(value);
             }
             Ok(out)
+        }
+        FieldsForm::PythonJson => {
+            let mut out = String::from("{");
+            for (name, value) in &in_order {
+                let comma = if out.len() > 1 { ", " } else { "" };
+                let [name, value] = [name, value].map(|text| std::str::from_utf8(text).map(python_text));
+                let (Ok(name), Ok(value)) = (name, value) else {
+                    return Err("has a field that is not UTF-8".into());
+                };
+                out.push_str(&format!("{comma}{name}: {value}"));
+            }
+            out.push('}');
+            Ok(out.into_bytes())
         }
         FieldsForm::Php => {
             let is_number =
@@ -199,6 +213,30 @@ pub(crate) fn sorted_fields(form: FieldsForm, body: &[u8], without: &[String]) -
             Ok(out)
         }
     }
+}
+
+/// As `json.dumps` writes a text: everything beyond printable ASCII as `\\uXXXX`.
+fn python_text(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(character),
+            other => {
+                for unit in other.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    out.push('"');
+    out
 }
 
 #[cfg(test)]
@@ -260,13 +298,18 @@ mod tests {
 
     #[test]
     fn fields_are_sorted_and_doubled_ones_refused() {
-        let fields = |form, body: &str| sorted_fields(form, body.as_bytes(), &["sign".into()]);
-        let pairs = fields(FieldsForm::Pairs, "b=2%263&sign=x&a=1+1&c=").unwrap();
+        let fields = |form, body: &str| super::fields(form, body.as_bytes(), &["sign".into()]);
+        let pairs = fields(FieldsForm::SortedPairs, "b=2%263&sign=x&a=1+1&c=").unwrap();
         assert_eq!(pairs, b"a=1 1&b=2&3");
-        assert!(fields(FieldsForm::Pairs, "a=1&a=2").is_err());
-        assert!(fields(FieldsForm::Pairs, "a%3D1%26b=2").is_err());
+        assert!(fields(FieldsForm::SortedPairs, "a=1&a=2").is_err());
+        assert!(fields(FieldsForm::SortedPairs, "a%3D1%26b=2").is_err());
         let php = fields(FieldsForm::Php, "b=%C3%BC&a=&sign=x").unwrap();
         assert_eq!(php, "a:2:{s:1:\"a\";s:0:\"\";s:1:\"b\";s:2:\"ü\";}".as_bytes());
         assert!(fields(FieldsForm::Php, "12=1").is_err());
+        // What Python 3.11 wrote.
+        let python = fields(FieldsForm::PythonJson, "b=G%C3%BCrtel%0A%7F%F0%9F%98%80&a=%22%5C").unwrap();
+        let expected = r#"{"b": "G\u00fcrtel\n\u007f\ud83d\ude00", "a": "\"\\"}"#;
+        assert_eq!(String::from_utf8(python).unwrap(), expected);
+        assert!(fields(FieldsForm::PythonJson, "a=%ff").is_err());
     }
 }

@@ -231,7 +231,7 @@ impl Content {
                         })
                     }));
                 }
-                Part::Fields(rule) => pieces.push(Piece::Fields(rule.sorted_fields, rule.without.clone())),
+                Part::Fields(rule) => pieces.push(Piece::Fields(rule.fields, rule.without.clone())),
                 Part::Raw(rule) => {
                     // Wanted too, so that a member that is doubled on the way is refused.
                     let wanted = pointers.want(&rule.raw);
@@ -371,7 +371,7 @@ impl Content {
                             "the body is signed as a form, and is none".into(),
                         ));
                     }
-                    let fields = canonical::sorted_fields(*form, &view.raw.body, without);
+                    let fields = canonical::fields(*form, &view.raw.body, without);
                     sink(&fields.map_err(|why| VerifyError::Malformed(format!("the form {why}")))?);
                 }
                 Piece::Raw(steps) => {

@@ -250,10 +250,11 @@ fn families() -> Vec<Family> {
              encoding = 'base64'\ncontent = ['timestamp', '.', 'body']",
         ),
         form(&format!(
-            "{hmac}content = [{{ sorted_fields = 'pairs', without = ['sign'] }}]"
+            "{hmac}content = [{{ fields = 'sorted_pairs', without = ['sign'] }}]"
         )),
+        form(&format!("{hmac}content = [{{ fields = 'php', without = ['sign'] }}]")),
         form(&format!(
-            "{hmac}content = [{{ sorted_fields = 'php', without = ['sign'] }}]"
+            "{hmac}content = [{{ fields = 'python_json', without = ['sign'] }}]"
         )),
         public(
             "[[signature]]\nscheme = 'rsa'\nalgorithm = 'sha256'\nprehash = 'sha256'\nfrom = { header = 'X-Sig' }\n\
@@ -504,12 +505,12 @@ fn a_body_that_means_two_things_is_refused_before_it_is_signed_anew() {
             r#"{"content":{}}"#,
         ),
         (
-            "content = [{ sorted_fields = 'pairs', without = [] }]",
+            "content = [{ fields = 'sorted_pairs', without = [] }]",
             "application/x-www-form-urlencoded",
             "a=1&a=2",
         ),
         (
-            "content = [{ sorted_fields = 'pairs', without = [] }]",
+            "content = [{ fields = 'sorted_pairs', without = [] }]",
             "application/json",
             "a=1",
         ),
