@@ -18,7 +18,6 @@ use super::candidates::{LONGEST, MOST};
 use super::content::authority;
 use super::encode;
 use super::find::View;
-use super::hashes;
 use super::jwt::{Alg, Names};
 
 /// Most components of one signature.
@@ -206,7 +205,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// All values of a header, in order, without the space around them (RFC 9421 section 2.1).
-fn combined(view: &View<'_>, name: &HeaderName) -> Option<Vec<u8>> {
+pub(super) fn combined(view: &View<'_>, name: &HeaderName) -> Option<Vec<u8>> {
     let values: Vec<&[u8]> = view.raw.headers.all(name).map(<[u8]>::trim_ascii).collect();
     (!values.is_empty()).then(|| values.join(&b", "[..]))
 }
@@ -228,7 +227,7 @@ fn query_parameter(query: &str, name: &str) -> Option<Vec<u8>> {
     values.next().is_none().then(|| escape(&value).into_bytes())
 }
 
-fn malformed(what: impl std::fmt::Display) -> VerifyError {
+pub(super) fn malformed(what: impl std::fmt::Display) -> VerifyError {
     VerifyError::Malformed(what.to_string())
 }
 
@@ -471,83 +470,7 @@ pub(crate) fn algorithm_name(form: Form) -> &'static str {
     }
 }
 
-/// Headers that hold the body's digest.
-pub(crate) fn is_digest(component: &Component) -> bool {
-    matches!(component, Component::Header(name) if name == "content-digest" || name == "digest")
-}
-
-/// Holds the body to the digest headers that are covered: each that is known must be right, and one must be.
-pub(crate) fn check_digests(view: &View<'_>, components: &[Component]) -> Result<(), VerifyError> {
-    for component in components.iter().filter(|component| is_digest(component)) {
-        let Component::Header(name) = component else { continue };
-        let value = combined(view, name).ok_or_else(|| VerifyError::Missing(format!("header `{name}`")))?;
-        let digests = if name == "digest" {
-            drafted_digests(&value)
-        } else {
-            registered_digests(&value)?
-        };
-        if digests.is_empty() {
-            return Err(malformed(format!(
-                "header `{name}` has no digest by SHA-256 or SHA-512"
-            )));
-        }
-        for (hash, said) in digests {
-            let actual = hashes::hash(hash, &view.raw.body);
-            if !bool::from(subtle::ConstantTimeEq::ct_eq(said.as_slice(), actual.as_slice())) {
-                return Err(VerifyError::Mismatch);
-            }
-        }
-    }
-    Ok(())
-}
-
-const DIGESTS: [(&str, HashName); 2] = [("sha-256", HashName::Sha256), ("sha-512", HashName::Sha512)];
-
-/// RFC 9530; other algorithms are none that prove anything.
-fn registered_digests(value: &[u8]) -> Result<Vec<(HashName, Vec<u8>)>, VerifyError> {
-    let entries = dictionary("content-digest", value)?;
-    let mut digests = Vec::new();
-    for (known, hash) in DIGESTS {
-        match entries.get(known) {
-            None => {}
-            Some(ListEntry::Item(Item { bare_item, .. })) => {
-                let bytes = bare_item
-                    .as_byte_sequence()
-                    .ok_or_else(|| malformed("content-digest holds no bytes"))?;
-                digests.push((hash, bytes.to_vec()));
-            }
-            Some(_) => return Err(malformed("content-digest holds a list")),
-        }
-    }
-    Ok(digests)
-}
-
-/// RFC 3230: `SHA-256=…,SHA-512=…`.
-fn drafted_digests(value: &[u8]) -> Vec<(HashName, Vec<u8>)> {
-    let text = String::from_utf8_lossy(value);
-    let digests = text.split(',').take(MOST).filter_map(|part| {
-        let (name, digest) = part.trim().split_once('=')?;
-        let (_, hash) = DIGESTS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        // One that cannot be read is a wrong one.
-        Some((
-            *hash,
-            encode::decode(Encoding::Base64, digest.as_bytes()).unwrap_or_default(),
-        ))
-    });
-    digests.collect()
-}
-
-/// The digest header's value for a body, for who signs.
-pub(crate) fn digest_of(name: &HeaderName, body: &[u8]) -> String {
-    let digest = encode::encode(Encoding::Base64, &hashes::hash(HashName::Sha256, body)).unwrap_or_default();
-    if name == "digest" {
-        format!("SHA-256={digest}")
-    } else {
-        format!("sha-256=:{digest}:")
-    }
-}
-
-fn dictionary(name: &str, value: &[u8]) -> Result<Dictionary, VerifyError> {
+pub(super) fn dictionary(name: &str, value: &[u8]) -> Result<Dictionary, VerifyError> {
     if value.len() > LONGEST {
         return Err(malformed(format!("header `{name}` is longer than {LONGEST} bytes")));
     }
@@ -576,124 +499,4 @@ fn plain(value: &BareItem) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::{HeaderValue, Headers, Method, RawDelivery};
-    use crate::keys::PublicKey;
-    use crate::verify::pointers::Pointers;
-
-    /// The request of RFC 9421 appendix B.2.
-    fn request() -> RawDelivery {
-        let headers = [
-            ("host", "example.com"),
-            ("date", "Tue, 20 Apr 2021 02:07:55 GMT"),
-            ("content-type", "application/json"),
-            ("content-length", "18"),
-        ];
-        let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        RawDelivery {
-            method: Method::POST,
-            path: "/foo".into(),
-            query: "param=Value&Pet=dog".into(),
-            url: "https://example.com/foo?param=Value&Pet=dog".into(),
-            headers: headers.into_iter().collect::<Headers>(),
-            body: "{\"hello\": \"world\"}".into(),
-            received: Timestamp::UNIX_EPOCH,
-            sender: None,
-        }
-    }
-
-    fn said(input: &str, signature: &str) -> Said {
-        let mut all = Said::all(Form::Rfc9421, signature.as_bytes(), Some(input.as_bytes())).expect("well-formed");
-        all.pop().expect("one")
-    }
-
-    /// B.2.5 and B.2.6 cover no digest, so no definition would take them; their bases and signatures hold all the same.
-    #[test]
-    fn published_signatures_without_a_digest_hold() {
-        let (raw, pointers) = (request(), Pointers::default());
-        let view = View::new(&raw, &pointers);
-        let one = said(
-            r#"sig-b25=("date" "@authority" "content-type");created=1618884473;keyid="test-shared-secret""#,
-            "sig-b25=:pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=:",
-        );
-        let key = "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==";
-        let key = encode::decode(Encoding::Base64, key.as_bytes()).expect("base64");
-        let tag = hashes::hmac(HashName::Sha256, &key, &one.base(&view).expect("a base"));
-        assert_eq!(tag.as_slice(), one.signature);
-
-        let other = said(
-            r#"sig-b26=("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519""#,
-            "sig-b26=:wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==:",
-        );
-        let key = PublicKey::parse(b"MCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=").expect("a key");
-        let base = other.base(&view).expect("a base");
-        assert!(key.verify(Algorithm::Ed25519, &base, &other.signature));
-        assert!(!key.verify(Algorithm::Ed25519, &base[1..], &other.signature));
-    }
-
-    #[test]
-    fn what_cannot_be_checked_is_refused() {
-        let bytes = ":AAAA:";
-        for input in [
-            r#"s=("content-digest";sf)"#,
-            r#"s=("@status")"#,
-            r#"s=("content-digest";req)"#,
-            r#"s=("@query-param")"#,
-            r#"s=("date" "date")"#,
-            r#"s=("Date")"#,
-            r#"s=(date)"#,
-            r#"s=("date""#,
-            r#"s="date""#,
-            r#"other=("date")"#,
-            "",
-        ] {
-            let all = Said::all(Form::Rfc9421, format!("s={bytes}").as_bytes(), Some(input.as_bytes()));
-            assert!(all.is_err(), "{input}");
-        }
-        for signature in ["s=\"text\"", "s=(:AAAA:)", "s", "", "s=:AA"] {
-            let all = Said::all(Form::Rfc9421, signature.as_bytes(), Some(br#"s=("date")"#));
-            assert!(all.is_err(), "{signature}");
-        }
-        let many = vec!["\"a\""; MOST_COMPONENTS + 1].join(" ");
-        assert!(Said::all(Form::Rfc9421, b"s=:AAAA:", Some(format!("s=({many})").as_bytes())).is_err());
-        for drafted in [
-            r#"keyId="a""#,
-            r#"signature="AAAA",signature="AAAA""#,
-            r#"signature="AAAA",headers="date date""#,
-            r#"signature="AAAA" headers="date""#,
-            r#"signature="AAAA","#,
-            r#"signature="AA\"A""#,
-            r#"signature=AAAA"#,
-            r#"signature="AAAA",headers="(other)""#,
-        ] {
-            assert!(Said::all(Form::Draft, drafted.as_bytes(), None).is_err(), "{drafted}");
-        }
-        assert!(Said::all(Form::Draft, br#"signature="AAAA",headers="date", created=1"#, None).is_ok());
-    }
-
-    #[test]
-    fn components_are_read_as_the_rfc_has_them() {
-        let (raw, pointers) = (request(), Pointers::default());
-        let view = View::new(&raw, &pointers);
-        let value = |text: &str| {
-            let component = Component::compile(Form::Rfc9421, text).expect("a component");
-            let value = component.value(Form::Rfc9421, &view, &Map::new());
-            value
-                .map(|value| String::from_utf8(value).expect("UTF-8"))
-                .map_err(|error| error.to_string())
-        };
-        assert_eq!(
-            value("@target-uri").unwrap(),
-            "https://example.com/foo?param=Value&Pet=dog"
-        );
-        assert_eq!(value("@request-target").unwrap(), "/foo?param=Value&Pet=dog");
-        assert_eq!(value("@query").unwrap(), "?param=Value&Pet=dog");
-        assert_eq!(value("@query-param;name=\"Pet\"").unwrap(), "dog");
-        assert_eq!(value("@scheme").unwrap(), "https");
-        assert!(value("@query-param;name=\"pet\"").unwrap_err().contains("@query-param"));
-        assert!(value("x-none").unwrap_err().contains("x-none"));
-        assert_eq!(normal_authority("https://Example.COM:443/x"), "example.com");
-        assert_eq!(normal_authority("http://example.com:443/x"), "example.com:443");
-    }
-}
+mod tests;

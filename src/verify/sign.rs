@@ -13,13 +13,15 @@ use crate::provider::{Definition, Settings};
 use crate::secret::NamedSecret;
 
 use super::candidates;
+use super::digests;
 use super::draft::Draft;
 use super::encode;
 use super::find::{Finder, Place};
 use super::hashes::{self, Hash, Keyed};
 use super::http_signature::{self, Component, Form};
 use super::jwt::{self, Alg};
-use super::plan::{INPUT, Method, Plan};
+use super::method::Method;
+use super::plan::{INPUT, Plan};
 use super::pointers::Pointers;
 use super::problems::Problems;
 use super::secrets::{self, Key};
@@ -312,12 +314,9 @@ impl Attempt<'_> {
         key: &SigningKey,
     ) -> Result<String, String> {
         let alg = fitting(rules, key)?;
-        for component in components
-            .iter()
-            .filter(|component| http_signature::is_digest(component))
-        {
+        for component in components.iter().filter(|component| digests::is_digest(component)) {
             if let Component::Header(name) = component {
-                let digest = http_signature::digest_of(name, self.draft.body());
+                let digest = digests::digest_of(name, self.draft.body());
                 self.draft.put_header(name, &digest)?;
             }
         }
