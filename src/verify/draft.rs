@@ -62,9 +62,13 @@ impl<'p> Draft<'p> {
         let body = self.body();
         let payload = body.split(|byte| *byte == b'.').nth(1);
         let payload = payload.and_then(|text| encode::decode(Encoding::Base64url, text));
-        let claims = payload.and_then(|json| serde_json::from_slice(&json).ok());
+        let claims = payload.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
         match claims {
-            Some(claims) => Ok(claims),
+            // It is issued anew, and so are its times.
+            Some(mut claims) => {
+                claims.retain(|name, _| !["iat", "nbf", "exp"].contains(&name.as_str()));
+                Ok(claims)
+            }
             None => serde_json::from_slice(body).map_err(|error| format!("the body is no JSON object: {error}")),
         }
     }
