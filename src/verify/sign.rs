@@ -199,7 +199,8 @@ impl Attempt<'_> {
             self.draft.put(&digest.find, text.as_bytes())?;
         }
         if self.plan.content.replaces_signature() {
-            self.put_if_absent(&self.plan.from, b"0")?;
+            // Whatever stands there, so that the body is written as it will be with the signature.
+            self.draft.put(&self.plan.from, b"0")?;
         }
         for condition in &self.plan.when {
             if !self.draft.holds(condition)? {
