@@ -186,7 +186,6 @@ pub enum Transform {
     /// CRC-32 (IEEE) as an unsigned decimal (PayPal).
     Crc32Decimal,
     Base64Decode,
-    Base64Encode,
     Base64urlEncode,
     /// A JSON text of it, in quotes, as JavaScript's `JSON.stringify` writes it.
     JsonString,
@@ -374,7 +373,7 @@ pub struct ListForm {
 
 /// A piece of the signed content.
 ///
-/// Bare words are named parts: `body`, `timestamp`, `method`, `url`, `path`, `query`, `host`, `target` (path and query),
+/// Bare words are named parts: `body`, `timestamp`, `method`, `url`, `path`, `query`, `host`,
 /// `sorted_form` (Twilio: names and values of the form, sorted, joined without separators), `sorted_json` (the body's
 /// JSON written anew as RFC 8785 has it: members sorted, no spaces), `secret`.
 /// Punctuation is itself; a literal that looks like a word is written `{ literal = "v0" }`.

@@ -56,13 +56,12 @@ pub(crate) enum Word {
     Path,
     Query,
     Host,
-    Target,
     SortedForm,
     SortedJson,
     Secret,
 }
 
-const WORDS: [(&str, Word); 11] = [
+const WORDS: [(&str, Word); 10] = [
     ("body", Word::Body),
     ("timestamp", Word::Timestamp),
     ("method", Word::Method),
@@ -70,7 +69,6 @@ const WORDS: [(&str, Word); 11] = [
     ("path", Word::Path),
     ("query", Word::Query),
     ("host", Word::Host),
-    ("target", Word::Target),
     ("sorted_form", Word::SortedForm),
     ("sorted_json", Word::SortedJson),
     ("secret", Word::Secret),
@@ -113,13 +111,6 @@ impl Word {
             Self::Path => sink(raw.path.as_bytes()),
             Self::Query => sink(raw.query.as_bytes()),
             Self::Host => sink(authority(&raw.url).as_bytes()),
-            Self::Target => {
-                sink(raw.path.as_bytes());
-                if !raw.query.is_empty() {
-                    sink(b"?");
-                    sink(raw.query.as_bytes());
-                }
-            }
             Self::SortedForm => sorted_form(view, sink)?,
             Self::SortedJson => {
                 let json = canonical::sorted_json(&raw.body);

@@ -313,11 +313,6 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         Transform::Md5Hex => hex(HashName::Md5),
         Transform::Md5Base64 => base64(HashName::Md5),
         Transform::Crc32Decimal => Cow::Owned(crc32(&value).to_string().into_bytes()),
-        Transform::Base64Encode => Cow::Owned(
-            encode::encode(Encoding::Base64, &value)
-                .unwrap_or_default()
-                .into_bytes(),
-        ),
         Transform::Base64urlEncode => Cow::Owned(
             encode::encode(Encoding::Base64url, &value)
                 .unwrap_or_default()

@@ -261,12 +261,7 @@ impl Plan {
         }
         match finder.place() {
             Place::Header(name) => content.headers().any(|covered| covered == name),
-            Place::Query(_) => {
-                content.uses(Word::Url)
-                    || content.uses(Word::Query)
-                    || content.uses(Word::Target)
-                    || content.finds(finder)
-            }
+            Place::Query(_) => content.uses(Word::Url) || content.uses(Word::Query) || content.finds(finder),
             Place::Json(_, pointer) => content.proves_body() || content.finds(finder) || content.holds_member(pointer),
             Place::Form(_) => content.proves_body() || content.finds(finder),
             Place::Field(_) => content.finds(finder) || matches!(self.method, Method::Jws { .. }),
@@ -323,7 +318,6 @@ impl Plan {
             url,
             query: url
                 || self.content.uses(Word::Query)
-                || self.content.uses(Word::Target)
                 || required.contains(&Component::Query)
                 || required.contains(&Component::RequestTarget),
             headers: self.content.headers().chain(components).cloned().collect(),

@@ -213,7 +213,7 @@ fn families() -> Vec<Family> {
     let jws = |algorithm: &str, unencoded: bool| {
         format!(
             "[timestamp]\nfrom = {{ field = 'ts' }}\ntolerance = '5m'\n[[signature]]\nscheme = 'jws'\nfrom = {{ header = 'X-Jws' }}\n\
-             algorithms = ['{algorithm}']\nunencoded = {unencoded}\ncontent = ['method', ' ', 'target', '\\n', \
+             algorithms = ['{algorithm}']\nunencoded = {unencoded}\ncontent = ['method', ' ', 'path', '\\n', \
              {{ listed = {{ field = 'names' }}, split = ',', require = ['X-Id'], assign = ': ', join = ';' }}, '\\n', 'body']"
         )
         .replace("\\n", "\\u000a")
