@@ -186,6 +186,7 @@ pub enum Transform {
     /// CRC-32 (IEEE) as an unsigned decimal (PayPal).
     Crc32Decimal,
     Base64Decode,
+    Base64Encode,
     Base64urlEncode,
     /// A JSON text of it, in quotes, as JavaScript's `JSON.stringify` writes it.
     JsonString,

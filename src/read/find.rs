@@ -283,6 +283,7 @@ fn transformed(transform: Transform, text: &str) -> Option<String> {
         Transform::Sha1Hex => hex::encode(Sha1::digest(text)),
         Transform::Md5Hex => hex::encode(Md5::digest(text)),
         Transform::Md5Base64 => STANDARD.encode(Md5::digest(text)),
+        Transform::Base64Encode => STANDARD.encode(text),
         Transform::Base64urlEncode => URL_SAFE_NO_PAD.encode(text),
         Transform::JsonString => serde_json::to_string(text).ok()?,
         Transform::Base64Decode => String::from_utf8(base64(text)?).ok()?,

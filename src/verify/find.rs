@@ -303,6 +303,7 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         let tag = hashes::hash(name, &value);
         Cow::Owned(encode::encode(Encoding::Base64, &tag).unwrap_or_default().into_bytes())
     };
+    let written = |encoding| Cow::Owned(encode::encode(encoding, &value).unwrap_or_default().into_bytes());
     Ok(match transform {
         Transform::Lowercase => Cow::Owned(value.to_ascii_lowercase()),
         Transform::Uppercase => Cow::Owned(value.to_ascii_uppercase()),
@@ -313,11 +314,8 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         Transform::Md5Hex => hex(HashName::Md5),
         Transform::Md5Base64 => base64(HashName::Md5),
         Transform::Crc32Decimal => Cow::Owned(crc32(&value).to_string().into_bytes()),
-        Transform::Base64urlEncode => Cow::Owned(
-            encode::encode(Encoding::Base64url, &value)
-                .unwrap_or_default()
-                .into_bytes(),
-        ),
+        Transform::Base64Encode => written(Encoding::Base64),
+        Transform::Base64urlEncode => written(Encoding::Base64url),
         Transform::JsonString => {
             let text = std::str::from_utf8(&value).map_err(|_| "is not UTF-8")?;
             Cow::Owned(canonical::quoted(text).map_err(|_| "is no text")?)
