@@ -164,12 +164,14 @@ pub(crate) fn fields(form: FieldsForm, body: &[u8], without: &[String]) -> Resul
     }
     match form {
         FieldsForm::SortedPairs => {
-            let is_plain = |text: &[u8]| !text.contains(&b'&');
             let mut out = Vec::with_capacity(body.len());
             for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
-                // `a=1&b=2` must not be one field to us and two to who signed.
-                if !is_plain(name) || name.contains(&b'=') {
-                    return Err("has a field with `&` or `=` in its name".into());
+                // `a=1&b=2` must not be one field to us and two to who signed, nor the other way round.
+                let mut pieces = value.split(|byte| *byte == b'&');
+                pieces.next();
+                let hides_a_field = pieces.any(|piece| piece.contains(&b'='));
+                if hides_a_field || name.contains(&b'&') || name.contains(&b'=') {
+                    return Err("has a field that could be two".into());
                 }
                 if !out.is_empty() {
                     out.push(b'&');
@@ -303,6 +305,7 @@ mod tests {
         assert_eq!(pairs, b"a=1 1&b=2&3");
         assert!(fields(FieldsForm::SortedPairs, "a=1&a=2").is_err());
         assert!(fields(FieldsForm::SortedPairs, "a%3D1%26b=2").is_err());
+        assert!(fields(FieldsForm::SortedPairs, "a=1%26b%3D2").is_err());
         let php = fields(FieldsForm::Php, "b=%C3%BC&a=&sign=x").unwrap();
         assert_eq!(php, "a:2:{s:1:\"a\";s:0:\"\";s:1:\"b\";s:2:\"ü\";}".as_bytes());
         assert!(fields(FieldsForm::Php, "12=1").is_err());
