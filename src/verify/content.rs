@@ -292,9 +292,10 @@ impl Content {
         })
     }
 
-    /// The signature stands in the body, and is replaced before the body is signed.
-    pub fn replaces_signature(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::WithSecret(_)))
+    /// Bytes of a JSON body are signed, and not what they mean: how it is written counts.
+    pub fn depends_on_writing(&self) -> bool {
+        let of_bytes = |piece: &Piece| matches!(piece, Piece::WithSecret(_) | Piece::Raw(_));
+        self.0.iter().any(of_bytes)
     }
 
     pub fn listed(&self) -> impl Iterator<Item = &Listed> {

@@ -198,7 +198,7 @@ impl Attempt<'_> {
             let text = encode::encode(digest.encoding, &actual).ok_or("a digest is no text")?;
             self.draft.put(&digest.find, text.as_bytes())?;
         }
-        if self.plan.content.replaces_signature() {
+        if self.plan.content.depends_on_writing() && matches!(self.plan.from.place(), Place::Json(..)) {
             // Whatever stands there, so that the body is written as it will be with the signature.
             self.draft.put(&self.plan.from, b"0")?;
         }
