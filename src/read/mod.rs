@@ -50,7 +50,7 @@ pub struct Part<'d> {
 pub enum Document<'d> {
     /// The bytes are JSON, and this is what they say.
     Json(Node<'d>),
-    /// The bytes are a form (see [`form`]) or XML, and this is what they are mapped to.
+    /// The bytes are a form (see [`form`]) or XML, and this is what they are mapped to; or a token, and these are its claims.
     Form(Node<'d>),
     /// The definition says not to look: no contract applies.
     Opaque,
