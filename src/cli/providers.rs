@@ -205,9 +205,16 @@ fn snippet(name: &str, definition: &Definition) -> String {
         lines.push("    settings:".to_owned());
     }
     for (setting, declared) in settings {
+        let named = format!("${{{setting}}}");
+        let is_key_set = definition
+            .signature
+            .iter()
+            .any(|signature| signature.keys.jwks.as_deref() == Some(named.as_str()));
         let value = match (declared.credential, declared.list) {
             (true, _) => format!("{{ env: {variable}_{} }}", setting.to_uppercase()),
             (false, true) => "[\"…\"]".to_owned(),
+            // An address that is none would not load.
+            (false, false) if is_key_set => "\"https://example.com/.well-known/jwks.json\"".to_owned(),
             (false, false) => "\"…\"".to_owned(),
         };
         lines.push(format!(

@@ -18,6 +18,8 @@ pub fn signature_name(signature: &Signature) -> String {
     let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
     let scheme = match signature.scheme {
         Scheme::RsaPss => "rsa-pss".to_owned(),
+        Scheme::HttpSignature => "http-signature".to_owned(),
+        Scheme::HttpMessageSignature => "http-message-signature".to_owned(),
         scheme => text(&scheme),
     };
     match signature.algorithm {

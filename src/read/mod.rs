@@ -50,7 +50,7 @@ pub struct Part<'d> {
 pub enum Document<'d> {
     /// The bytes are JSON, and this is what they say.
     Json(Node<'d>),
-    /// The bytes are a form, and this is its mapping to JSON (see [`form`]).
+    /// The bytes are a form, and this is its mapping to JSON (see [`form`]); or a token, and these are its claims.
     Form(Node<'d>),
     /// The definition says not to look: no contract applies.
     Opaque,

@@ -153,7 +153,10 @@ impl Reader {
     pub fn read<'d>(&self, delivery: VerifiedDelivery<'d>, coverage: &Coverage) -> Parts<'d> {
         let raw = delivery.raw();
         let content_type = raw.headers.text(&actix_web::http::header::CONTENT_TYPE).map(str::trim);
-        let body = self.body(raw, content_type);
+        let body = match (self.format, &delivery.proof().claims) {
+            (BodyFormat::Claims, Some(claims)) => self.claims(claims),
+            _ => self.body(raw, content_type),
+        };
         let query = if self.wants.query {
             Form::parse(raw.query.as_bytes()).ok()
         } else {
@@ -251,6 +254,7 @@ impl Reader {
         };
         let read = match self.format {
             BodyFormat::Opaque => return only(Document::Opaque),
+            BodyFormat::Claims => Err(NotReadable::new("not-json", "there is no token to read the claims of")),
             BodyFormat::Json => Node::parse(&raw.body).map(|node| only(Document::Json(node))),
             BodyFormat::Auto | BodyFormat::Form if is(content_type, "multipart/form-data") => {
                 Err(NotReadable::new("multipart", "multipart forms are not read"))
@@ -260,6 +264,19 @@ impl Reader {
             BodyFormat::Auto => Node::parse(&raw.body).map(|node| only(Document::Json(node))),
         };
         read.unwrap_or_else(|reason| only(Document::Unreadable(reason)))
+    }
+
+    /// The claims of the token that the body is. They were decoded into a text of their own.
+    fn claims<'d>(&self, text: &str) -> Body<'d> {
+        let document = match Node::parse_text(text) {
+            Ok(node) => Document::Form(node.into_owned()),
+            Err(reason) => Document::Unreadable(reason),
+        };
+        Body {
+            document,
+            form: None,
+            mapped: self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
+        }
     }
 
     fn form<'d>(&self, bytes: &'d [u8]) -> Result<Body<'d>, NotReadable> {

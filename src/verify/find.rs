@@ -8,6 +8,7 @@ use crate::provider::Settings;
 use crate::provider::definition::{Condition as ConditionRule, Encoding, Find, HashName, Literal, Transform};
 use crate::secret::Secret;
 
+use super::canonical;
 use super::content::Word;
 use super::encode;
 use super::hashes;
@@ -253,7 +254,8 @@ impl<'d> View<'d> {
         }
     }
 
-    fn json(&self) -> Result<&Values<'d>, Malformed> {
+    /// What the pointers found, in a body in which none of them could mean two values.
+    pub fn json(&self) -> Result<&Values<'d>, Malformed> {
         let scan = || {
             let body: &'d [u8] = &self.raw.body;
             self.pointers
@@ -302,6 +304,7 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         let tag = hashes::hash(name, &value);
         Cow::Owned(encode::encode(Encoding::Base64, &tag).unwrap_or_default().into_bytes())
     };
+    let written = |encoding| Cow::Owned(encode::encode(encoding, &value).unwrap_or_default().into_bytes());
     Ok(match transform {
         Transform::Lowercase => Cow::Owned(value.to_ascii_lowercase()),
         Transform::Uppercase => Cow::Owned(value.to_ascii_uppercase()),
@@ -312,6 +315,12 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         Transform::Md5Hex => hex(HashName::Md5),
         Transform::Md5Base64 => base64(HashName::Md5),
         Transform::Crc32Decimal => Cow::Owned(crc32(&value).to_string().into_bytes()),
+        Transform::Base64Encode => written(Encoding::Base64),
+        Transform::Base64urlEncode => written(Encoding::Base64url),
+        Transform::JsonString => {
+            let text = std::str::from_utf8(&value).map_err(|_| "is not UTF-8")?;
+            Cow::Owned(canonical::quoted(text).map_err(|_| "is no text")?)
+        }
         Transform::Base64Decode => Cow::Owned(encode::decode(Encoding::Base64, &value).ok_or("is not base64")?),
         Transform::UrlDecode => Cow::Owned(percent_decode(&value).collect()),
         Transform::UrlEncode => Cow::Owned(percent_encode(&value, RESERVED).to_string().into_bytes()),

@@ -11,6 +11,7 @@ use hooksluice::verify::{Proof, Signed, Unsigned, Verifier, VerifyError, sign};
 
 mod catalogue;
 mod definitions;
+mod families;
 pub mod key_pairs;
 mod laws;
 mod order;

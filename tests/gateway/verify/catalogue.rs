@@ -12,7 +12,7 @@ use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, Secre
 use hooksluice::provider::sample::Sample;
 use hooksluice::verify::{Unsigned, Verifier, sign};
 
-use super::key_pairs::{Pair, RSA, ed25519, p256};
+use super::key_pairs::{Pair, RSA, ed25519, key_set, p256, p521};
 use super::{headers, keyring, raw, secrets, verify};
 
 /// What one signature is made and checked with.
@@ -66,7 +66,9 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
     let form = rule.secret.clone().unwrap_or(own);
     let is_public = match rule.scheme {
         Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
-        Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
+        Scheme::Jwt | Scheme::Jws | Scheme::HttpSignature | Scheme::HttpMessageSignature => !["HS", "hmac"]
+            .iter()
+            .any(|shared| rule.algorithms[0].starts_with(shared)),
         _ => false,
     };
     if rule.scheme == Scheme::None {
@@ -84,10 +86,11 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             served: Vec::new(),
         };
     }
-    let pair = match rule.scheme {
-        Scheme::Ed25519 => ed25519(),
-        Scheme::Ecdsa => p256(),
-        Scheme::Jwt if rule.algorithms[0].starts_with("ES") => p256(),
+    let named = rule.algorithms.first().map(String::as_str);
+    let pair = match (rule.scheme, named) {
+        (Scheme::Ed25519, _) | (_, Some("EdDSA" | "ed25519")) => ed25519(),
+        (_, Some("ES512")) => p521(),
+        (Scheme::Ecdsa, _) | (_, Some("ES256" | "ecdsa-p256-sha256")) => p256(),
         _ => {
             let pem = RSA.public.clone();
             let mut served = Vec::new();
@@ -108,6 +111,13 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             };
         }
     };
+    if let Some(url) = &rule.keys.jwks {
+        return Keys {
+            verifies: None,
+            served: vec![(url.clone(), key_set(&pair))],
+            signs: Some(pair.private),
+        };
+    }
     let verifies = if rule.keys.pinned.is_empty() {
         Some(configured(&form, &pair))
     } else {

@@ -71,9 +71,11 @@ fn mistakes_of_a_definition_are_said_with_their_place() {
         &["part `secret`"],
     );
     refused(
-        &hmac("algorithm = 'sha256'\ncontent = ['body', { part = 'secret', transform = 'sha256_hex' }]"),
+        &format!(
+            "[[signature]]\nscheme = 'ed25519'\n{FROM}\ncontent = ['body', {{ part = 'secret', transform = 'sha256_hex' }}]"
+        ),
         &["s"],
-        &["part `secret` is for scheme `hash`"],
+        &["part `secret` is for schemes `hash` and `hmac`"],
     );
     refused("signature = []", &[], &["must be asked for by name"]);
     // Several at once.
