@@ -4,7 +4,7 @@ pub mod admin;
 mod body;
 mod gateway;
 mod ingress;
-mod proxies;
+pub mod proxies;
 mod response;
 mod server;
 mod tls;

@@ -9,6 +9,7 @@ mod deputies;
 mod duplicates;
 mod event;
 mod flagships;
+mod fuzz;
 mod github_examples;
 mod handshake;
 mod http;
