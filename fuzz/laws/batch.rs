@@ -13,7 +13,9 @@ use super::document;
 use super::support::{self, CATALOGUE};
 
 pub fn check(bytes: &[u8]) {
-    let Some((pointer, body)) = support::head(bytes) else { return };
+    let Some((pointer, body)) = support::head(bytes) else {
+        return;
+    };
     let mut definition = support::open("");
     definition.batch = Some(Batch {
         items: pointer.to_owned(),
@@ -46,7 +48,10 @@ pub fn check(bytes: &[u8]) {
         let Document::Unreadable(reason) = &part.document else {
             panic!("no batch, and read as {:?}", part.document)
         };
-        assert!(["not-a-batch", "too-many-elements"].contains(&reason.reason), "{reason}");
+        assert!(
+            ["not-a-batch", "too-many-elements"].contains(&reason.reason),
+            "{reason}"
+        );
         assert_eq!(part.data, raw.body, "what is no batch is kept whole");
         return;
     }

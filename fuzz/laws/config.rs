@@ -19,7 +19,9 @@ const DIGITS: &str = "918273645564738";
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
 
 pub fn check(bytes: &[u8]) {
-    let Some((format, text)) = support::head(bytes) else { return };
+    let Some((format, text)) = support::head(bytes) else {
+        return;
+    };
     let Ok(text) = std::str::from_utf8(text) else { return };
     // A file that never ends is the operator's to avoid.
     if ["/dev", "/proc", "/sys"].iter().any(|folder| text.contains(folder)) {
@@ -48,7 +50,9 @@ pub fn check(bytes: &[u8]) {
     }
     let printed = format!("{loaded:?}");
     if let Some(at) = printed.find(LETTERS).or(printed.find(DIGITS)) {
-        let start = (0..=at.saturating_sub(60)).rev().find(|start| printed.is_char_boundary(*start));
+        let start = (0..=at.saturating_sub(60))
+            .rev()
+            .find(|start| printed.is_char_boundary(*start));
         panic!("printed: …{}", &printed[start.unwrap_or(0)..at + LETTERS.len()]);
     }
 }
@@ -66,7 +70,9 @@ fn only_where_secrets_belong(text: &str, format: FileFormat, environment: &[(Str
             return !tells(name);
         }
         let lower = name.to_lowercase();
-        let Some(path) = lower.strip_prefix("hooksluice__") else { return true };
+        let Some(path) = lower.strip_prefix("hooksluice__") else {
+            return true;
+        };
         let mut path: Vec<String> = path.split("__").map(str::to_owned).collect();
         let tree = parse(&format!("value: {value}"), FileFormat::Yaml);
         let tree = tree.and_then(|tree| tree.get("value").cloned());
@@ -75,7 +81,10 @@ fn only_where_secrets_belong(text: &str, format: FileFormat, environment: &[(Str
 }
 
 fn parse(text: &str, format: FileFormat) -> Option<Value> {
-    let built = Config::builder().add_source(File::from_str(text, format)).build().ok()?;
+    let built = Config::builder()
+        .add_source(File::from_str(text, format))
+        .build()
+        .ok()?;
     built.try_deserialize().ok()
 }
 
@@ -89,7 +98,10 @@ fn belongs(path: &mut Vec<String>, value: &Value) -> bool {
     };
     match value {
         Value::Object(members) => members.iter().all(|(key, value)| inside(key.clone(), value)),
-        Value::Array(items) => items.iter().enumerate().all(|(at, value)| inside(at.to_string(), value)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .all(|(at, value)| inside(at.to_string(), value)),
         value => !tells(&value.to_string()) || asks_for_a_secret(path),
     }
 }
@@ -112,7 +124,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for name in CATALOGUE.names() {
         let definition = CATALOGUE.definition(&name).expect("a definition");
-        let mut text = format!("journal: {{}}\nsources:\n  it:\n    provider: {name}\n    secrets: [{{ value: \"@@\" }}]\n");
+        let mut text =
+            format!("journal: {{}}\nsources:\n  it:\n    provider: {name}\n    secrets: [{{ value: \"@@\" }}]\n");
         if !definition.settings.is_empty() {
             text.push_str("    settings:\n");
         }

@@ -30,9 +30,8 @@ struct Entry {
 }
 
 static DEFINITION: LazyLock<Definition> = LazyLock::new(|| support::open(""));
-static READER: LazyLock<Reader> = LazyLock::new(|| {
-    Reader::compile(&DEFINITION, &Settings::default(), ReadOptions::default()).expect("it compiles")
-});
+static READER: LazyLock<Reader> =
+    LazyLock::new(|| Reader::compile(&DEFINITION, &Settings::default(), ReadOptions::default()).expect("it compiles"));
 
 static SCHEMAS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     let mut entries = Vec::new();
@@ -86,7 +85,9 @@ fn compiled(name: &str) -> Option<Arc<Compiled>> {
 }
 
 pub fn check(bytes: &[u8]) {
-    let Some((name, body)) = support::head(bytes) else { return };
+    let Some((name, body)) = support::head(bytes) else {
+        return;
+    };
     let Some(schema) = compiled(name) else { return };
     let raw = support::delivery(Default::default(), body.to_vec());
     let parts = READER.read(support::let_in(&raw), &support::over_body());

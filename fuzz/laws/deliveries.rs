@@ -10,10 +10,14 @@ use super::platforms::{PLATFORMS, Platform};
 use super::support;
 
 pub fn check(bytes: &[u8]) {
-    let Some((line, rest)) = support::head(bytes) else { return };
+    let Some((line, rest)) = support::head(bytes) else {
+        return;
+    };
     let Some(raw) = parse(rest) else { return };
-    let Some(keyed) = Platform::of(line).keyed() else { return };
-    if let Some(Ok(verified)) = support::verify(&keyed.verifier, &raw, raw.received) {
+    let Some(keyed) = Platform::of(line).keyed() else {
+        return;
+    };
+    if let Some(Ok(verified)) = support::verify(&keyed.verifier, &raw, support::today()) {
         panic!("let in without the key: {:?}", verified.proof());
     }
     // A challenge may be answered; with an echo, never with a page, and never at length.
@@ -22,7 +26,11 @@ pub fn check(bytes: &[u8]) {
         assert!((200..300).contains(&reply.status), "{}", reply.status);
         assert!(!reply.content_type.is_some_and(|kind| kind.contains("html")));
         // An echo inside of JSON may take six bytes for one.
-        assert!(reply.body.len() <= 6 * LONGEST_ECHO + 1024, "{} bytes", reply.body.len());
+        assert!(
+            reply.body.len() <= 6 * LONGEST_ECHO + 1024,
+            "{} bytes",
+            reply.body.len()
+        );
     }
 }
 

@@ -24,7 +24,9 @@ static READER: LazyLock<Reader> = LazyLock::new(|| {
 pub fn check(bytes: &[u8]) {
     let (content_type, body) = support::split_line(bytes);
     fields(body);
-    let Some(header) = support::header(b"content-type", content_type) else { return };
+    let Some(header) = support::header(b"content-type", content_type) else {
+        return;
+    };
     let raw = support::delivery([header].into_iter().collect(), body.to_vec());
     let parts = READER.read(support::let_in(&raw), &support::over_body());
     let [part] = parts.parts() else {

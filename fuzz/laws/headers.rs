@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use hooksluice::clock::Timestamp;
+use hooksluice::delivery::{HeaderName, HeaderValue};
 use hooksluice::http::proxies::{Origin, origin};
 use hooksluice::provider::definition::TimeFormat;
 use hooksluice::read::time;
@@ -24,7 +25,9 @@ const SECRET: &[u8] = b"a secret of the laws";
 const BODY: &[u8] = b"{}";
 
 pub fn check(bytes: &[u8]) {
-    let Some((name, rest)) = support::head(bytes) else { return };
+    let Some((name, rest)) = support::head(bytes) else {
+        return;
+    };
     match name {
         "list-assigned" => list(&LISTS[0], rest),
         "list-spaced" => list(&LISTS[1], rest),
@@ -96,7 +99,9 @@ static LISTS: LazyLock<[List; 3]> = LazyLock::new(|| {
 fn list(list: &List, text: &[u8]) {
     let good = hex::encode(mac(&[BODY]));
     let value = filled(text, &good);
-    let Some(held) = holds(&list.verifier, "x-sig", &value, support::now()) else { return };
+    let Some(held) = holds(&list.verifier, "x-sig", &value, support::now()) else {
+        return;
+    };
     let expected = one_is_good(list, &value, &good);
     assert_eq!(held, expected, "{:?}", String::from_utf8_lossy(&value));
 }
@@ -149,8 +154,12 @@ static TIMES: LazyLock<Vec<Verifier>> = LazyLock::new(|| {
 
 /// Second line: the format; then the time as it is signed. Genuine, so only the time decides.
 fn signed_time(rest: &[u8]) {
-    let Some((name, text)) = support::head(rest) else { return };
-    let Some(which) = FORMATS.iter().position(|(known, _)| *known == name) else { return };
+    let Some((name, text)) = support::head(rest) else {
+        return;
+    };
+    let Some(which) = FORMATS.iter().position(|(known, _)| *known == name) else {
+        return;
+    };
     let holds = |now: Timestamp| {
         let signature = hex::encode(mac(&[text, b".", BODY]));
         let headers = [
@@ -190,8 +199,12 @@ fn signed_time(rest: &[u8]) {
 
 /// Second line: the format; then a time as a body says it.
 fn event_time(rest: &[u8]) {
-    let Some((name, text)) = support::head(rest) else { return };
-    let Some((_, format)) = FORMATS.iter().find(|(known, _)| *known == name) else { return };
+    let Some((name, text)) = support::head(rest) else {
+        return;
+    };
+    let Some((_, format)) = FORMATS.iter().find(|(known, _)| *known == name) else {
+        return;
+    };
     let Ok(text) = std::str::from_utf8(text) else { return };
     let Some(time) = time::parse(text, *format) else { return };
     let again: Timestamp = time.to_string().parse().expect("what an event says is a time");
@@ -204,30 +217,42 @@ fn event_time(rest: &[u8]) {
     // Doubles have some fifteen digits: enough to see a digit or a sign that went wrong.
     let said: f64 = text.trim().trim_end_matches('.').parse().expect("a decimal");
     let read = time.as_nanosecond() as f64;
-    assert!((said * unit - read).abs() <= 1.0 + read.abs() * 1e-12, "{text:?} was read as {time}");
+    assert!(
+        (said * unit - read).abs() <= 1.0 + read.abs() * 1e-12,
+        "{text:?} was read as {time}"
+    );
 }
 
-static TRUSTED: LazyLock<Vec<IpNet>> =
-    LazyLock::new(|| ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().expect("a network")).to_vec());
+static TRUSTED: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
+    ["10.0.0.0/8", "fd00::/8"]
+        .map(|net| net.parse().expect("a network"))
+        .to_vec()
+});
 
 /// Lines of headers, behind a trusted proxy and not.
 fn forwarded(rest: &[u8]) {
     let mut headers = Vec::new();
     for line in rest.split(|byte| *byte == b'\n') {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
         let name = line[..colon].to_ascii_lowercase();
-        let known: [&[u8]; 4] = [b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"];
+        let known: [&[u8]; 4] = [
+            b"forwarded",
+            b"x-forwarded-for",
+            b"x-forwarded-host",
+            b"x-forwarded-proto",
+        ];
         if known.contains(&&name[..]) {
             headers.extend(support::header(&name, line[colon + 1..].trim_ascii()));
         }
     }
-    let ask = |peer: &str, headers: &[_]| {
+    let ask = |peer: &str, headers: &[(HeaderName, HeaderValue)]| {
         let peer: IpAddr = peer.parse().expect("an address");
         let mut request = TestRequest::default()
             .peer_addr((peer, 4711).into())
             .insert_header(("host", "hooks.example.com"));
         for (name, value) in headers {
-            let (name, value): &(hooksluice::delivery::HeaderName, hooksluice::delivery::HeaderValue) = (name, value);
             request = request.append_header((name.clone(), value.clone()));
         }
         origin(&request.to_http_request(), &TRUSTED)
@@ -249,11 +274,14 @@ fn forwarded(rest: &[u8]) {
         return;
     }
     // Whatever the sender itself had put there, to the left of what our proxies saw, changes nothing.
-    for (name, lie) in [("forwarded", "for=203.0.113.7;host=evil.example;proto=https"), ("x-forwarded-for", "203.0.113.7")] {
+    for (name, lie) in [
+        ("forwarded", "for=203.0.113.7;host=evil.example;proto=https"),
+        ("x-forwarded-for", "203.0.113.7"),
+    ] {
         let mut told = headers.clone();
         if let Some((_, value)) = told.iter_mut().find(|(other, _)| other == name) {
             let longer = [lie.as_bytes(), b", ", value.as_bytes()].concat();
-            *value = hooksluice::delivery::HeaderValue::from_bytes(&longer).expect("a value");
+            *value = HeaderValue::from_bytes(&longer).expect("a value");
             assert_eq!(ask("10.0.0.1", &told), seen, "told {told:?}");
         }
     }
@@ -265,7 +293,9 @@ fn basic(text: &[u8]) {
         support::verifier(&definition, &[b"user:password"])
     });
     let value = filled(text, &STANDARD.encode("user:password"));
-    let Some(held) = holds(&VERIFIER, "authorization", &value, support::now()) else { return };
+    let Some(held) = holds(&VERIFIER, "authorization", &value, support::now()) else {
+        return;
+    };
     let given = value
         .get(..6)
         .filter(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
@@ -296,7 +326,9 @@ fn jwt(rest: &[u8]) {
     let signature = URL_SAFE_NO_PAD.encode(mac(&[signed.as_bytes()]));
     let value = format!("Bearer {signed}.{signature}");
     let now = support::now();
-    let Some(held) = holds(&TOKENS, "authorization", value.as_bytes(), now) else { return };
+    let Some(held) = holds(&TOKENS, "authorization", value.as_bytes(), now) else {
+        return;
+    };
     let bounded = value.len() <= 8 * 1024;
     assert_eq!(held, bounded && is_acceptable(head, claims, now.as_second()));
 }
@@ -310,7 +342,10 @@ fn is_acceptable(head: &[u8], claims: &[u8], now: i64) -> bool {
     };
     let seconds = |name: &str| match claims.get(name) {
         None => Some(None),
-        Some(value) => value.as_f64().filter(|time| time.abs() < 1e12).map(|time| Some(time as i64)),
+        Some(value) => value
+            .as_f64()
+            .filter(|time| time.abs() < 1e12)
+            .map(|time| Some(time as i64)),
     };
     let (Some(expires), Some(not_before), Some(issued)) = (seconds("exp"), seconds("nbf"), seconds("iat")) else {
         return false;
@@ -321,7 +356,10 @@ fn is_acceptable(head: &[u8], claims: &[u8], now: i64) -> bool {
         None => false,
     };
     let fresh = expires.is_some_and(|expires| now < expires + 60);
-    let begun = [not_before, issued].into_iter().flatten().all(|start| start <= now + 60);
+    let begun = [not_before, issued]
+        .into_iter()
+        .flatten()
+        .all(|start| start <= now + 60);
     head.get("alg").is_some_and(|alg| alg == "HS256") && !head.contains_key("crit") && issuer && fresh && begun
 }
 

@@ -50,7 +50,11 @@ pub static PLATFORMS: LazyLock<Vec<Platform>> = LazyLock::new(|| {
             .map(|sample| CATALOGUE.sample(&name, sample).expect("a sample"))
             .collect();
         // What asks for no proof cannot be forged.
-        let asks = definition.signature.iter().enumerate().filter(|(_, rule)| rule.scheme != Scheme::None);
+        let asks = definition
+            .signature
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.scheme != Scheme::None);
         all.extend(asks.map(|(index, _)| Platform {
             name: name.clone(),
             index,
@@ -65,8 +69,14 @@ impl Platform {
     /// The one that a name, and a position behind a blank, stand for.
     pub fn of(line: &str) -> &'static Self {
         let (name, index) = line.split_once(' ').unwrap_or((line, "0"));
-        let index = index.split(' ').next().and_then(|index| index.parse().ok()).unwrap_or(0);
-        let exact = PLATFORMS.iter().find(|platform| platform.name == name && platform.index == index);
+        let index = index
+            .split(' ')
+            .next()
+            .and_then(|index| index.parse().ok())
+            .unwrap_or(0);
+        let exact = PLATFORMS
+            .iter()
+            .find(|platform| platform.name == name && platform.index == index);
         exact.unwrap_or_else(|| support::pick(&PLATFORMS, name, |platform| &platform.name))
     }
 
@@ -85,8 +95,15 @@ impl Platform {
 
 impl Keyed {
     fn new(name: &str, index: usize, sample: &Sample) -> Option<Self> {
-        let given = sample.signed.as_ref().map(|signed| signed.settings.clone()).unwrap_or_default();
-        let Provider { mut definition, settings } = CATALOGUE.provider(name, &given).ok()?;
+        let given = sample
+            .signed
+            .as_ref()
+            .map(|signed| signed.settings.clone())
+            .unwrap_or_default();
+        let Provider {
+            mut definition,
+            settings,
+        } = CATALOGUE.provider(name, &given).ok()?;
         let keys = keys(&mut definition, index, sample)?;
         let pinned = definition.signature[index].name.clone();
         let secrets = |text: Option<&String>| {
@@ -112,7 +129,14 @@ impl Keyed {
     pub fn sign(&self, body: Option<&[u8]>) -> Option<Signed> {
         let secrets = support::secrets(&[self.signs.as_bytes()]);
         let request = self.request(body.unwrap_or(&self.sample.body));
-        sign(&self.definition, &secrets, &self.settings, self.pinned.as_deref(), request).ok()
+        sign(
+            &self.definition,
+            &secrets,
+            &self.settings,
+            self.pinned.as_deref(),
+            request,
+        )
+        .ok()
     }
 
     /// The sample's request around a body, unsigned.
@@ -134,7 +158,7 @@ impl Keyed {
             url: format!("{url}{query}"),
             headers,
             body: body.to_vec().into(),
-            at: support::now(),
+            at: support::today(),
         }
     }
 }
@@ -152,7 +176,9 @@ fn keyring(served: &[(String, String)]) -> Keyring {
     for (url, body) in served {
         let host = url.split('/').nth(2).unwrap_or_default().to_owned();
         let target = Hosts::new(&[host], None).check(url).expect("an https URL");
-        keyring.remember(&target, body.as_bytes(), support::now()).expect("usable keys");
+        keyring
+            .remember(&target, body.as_bytes(), support::today())
+            .expect("usable keys");
     }
     keyring
 }

