@@ -6,7 +6,7 @@
 use hooksluice::delivery::{Headers, Method, RawDelivery};
 use hooksluice::handshake::LONGEST_ECHO;
 
-use super::platforms::{PLATFORMS, Platform};
+use super::platforms::{PLATFORMS, Platform, today};
 use super::support;
 
 pub fn check(bytes: &[u8]) {
@@ -17,7 +17,7 @@ pub fn check(bytes: &[u8]) {
     let Some(keyed) = Platform::of(line).keyed() else {
         return;
     };
-    if let Some(Ok(verified)) = support::verify(&keyed.verifier, &raw, support::today()) {
+    if let Some(Ok(verified)) = support::verify(&keyed.verifier, &raw, today()) {
         panic!("let in without the key: {:?}", verified.proof());
     }
     // A challenge may be answered; with an echo, never with a page, and never at length.

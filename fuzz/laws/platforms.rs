@@ -4,6 +4,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hooksluice::clock::Timestamp;
 use hooksluice::delivery::{Headers, Method};
 use hooksluice::handshake::Handshakes;
 use hooksluice::keys::{Hosts, Keyring};
@@ -64,6 +65,15 @@ pub static PLATFORMS: LazyLock<Vec<Platform>> = LazyLock::new(|| {
     }
     all
 });
+
+/// The moment at which platforms sign: their certificate is valid then.
+pub fn today() -> Timestamp {
+    static TODAY: LazyLock<Timestamp> = LazyLock::new(|| {
+        LazyLock::force(&RSA);
+        hooksluice::clock::now()
+    });
+    *TODAY
+}
 
 impl Platform {
     /// The one that a name, and a position behind a blank, stand for.
@@ -158,7 +168,7 @@ impl Keyed {
             url: format!("{url}{query}"),
             headers,
             body: body.to_vec().into(),
-            at: support::today(),
+            at: today(),
         }
     }
 }
@@ -177,7 +187,7 @@ fn keyring(served: &[(String, String)]) -> Keyring {
         let host = url.split('/').nth(2).unwrap_or_default().to_owned();
         let target = Hosts::new(&[host], None).check(url).expect("an https URL");
         keyring
-            .remember(&target, body.as_bytes(), support::today())
+            .remember(&target, body.as_bytes(), today())
             .expect("usable keys");
     }
     keyring

@@ -7,7 +7,7 @@ use hooksluice::delivery::{HeaderValue, RawDelivery};
 use hooksluice::provider::definition::{Part, Scheme, Signature};
 use hooksluice::verify::Signed;
 
-use super::platforms::{Keyed, PLATFORMS, Platform};
+use super::platforms::{Keyed, PLATFORMS, Platform, today};
 use super::support;
 
 pub fn check(bytes: &[u8]) {
@@ -29,7 +29,7 @@ pub fn check(bytes: &[u8]) {
     let place = format!("{} by signature {}", platform.name, platform.index);
 
     let delivery = arrived(signed.clone());
-    let proof = match support::verify(&keyed.verifier, &delivery, support::today()) {
+    let proof = match support::verify(&keyed.verifier, &delivery, today()) {
         Some(Ok(verified)) => verified.proof().clone(),
         Some(Err(error)) => panic!("{place}: what its owner signed is refused: {error}"),
         None => panic!("{place}: a key would have to be fetched"),
@@ -43,7 +43,7 @@ pub fn check(bytes: &[u8]) {
         _ => return,
     };
     let Some(changed) = changed else { return };
-    if let Some(Ok(_)) = support::verify(&keyed.verifier, &arrived(changed), support::today()) {
+    if let Some(Ok(_)) = support::verify(&keyed.verifier, &arrived(changed), today()) {
         panic!("{place}: holds in spite of a changed {change} (at {position})");
     }
 }
@@ -60,7 +60,7 @@ fn arrived(signed: Signed) -> RawDelivery {
         url: signed.url.clone(),
         headers: signed.headers,
         body: signed.body,
-        received: support::today(),
+        received: today(),
         sender: None,
     }
 }

@@ -16,15 +16,9 @@ pub const URL: &str = "https://hooks.example.com/in/law";
 
 pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
 
-/// The moment at which everything happens that has no certificate.
+/// The moment at which everything happens that needs no certificate.
 pub fn now() -> Timestamp {
     Timestamp::from_second(1_764_000_000).expect("a time")
-}
-
-/// The moment at which this process began: its certificates are valid then.
-pub fn today() -> Timestamp {
-    static TODAY: LazyLock<Timestamp> = LazyLock::new(hooksluice::clock::now);
-    *TODAY
 }
 
 /// A definition with these lines for what differs.
