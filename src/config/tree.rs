@@ -219,11 +219,13 @@ fn syntax(error: &config::ConfigError, text: &str) -> String {
     let said = cause.to_string();
     // The YAML parser's words end in the place, and begin with the key where one is doubled.
     if let Some((what, place)) = said.rsplit_once(" at byte ")
-        && let [_, "line", line, "column", column] = place.split(' ').collect::<Vec<_>>()[..]
+        && let Some((_, place)) = place.split_once(" line ")
+        && place.split(' ').count() == 3
+        && place.ends_with(|last: char| last.is_ascii_digit())
     {
         let doubled = "duplicated key in mapping";
         let what = if what.ends_with(doubled) { doubled } else { what };
-        return format!("{what} at line {line} column {column}");
+        return format!("{what} at line {place}");
     }
     "a table, a key or a number is of a form that cannot be read".into()
 }
