@@ -75,7 +75,9 @@ fn only_where_secrets_belong(text: &str, format: FileFormat, environment: &[(Str
         };
         let mut path: Vec<String> = path.split("__").map(str::to_owned).collect();
         let tree = parse(&format!("value: {value}"), FileFormat::Yaml);
+        // To YAML a text may end before the secret: then the text is what counts.
         let tree = tree.and_then(|tree| tree.get("value").cloned());
+        let tree = tree.filter(|tree| tells(&tree.to_string()));
         !tells(name) && belongs(&mut path, &tree.unwrap_or_else(|| Value::String(value.clone())))
     })
 }
