@@ -18,7 +18,7 @@ use super::support::{self, CATALOGUE};
 use key_pairs::{Pair, RSA, ed25519, p256};
 
 #[path = "../../tests/gateway/verify/key_pairs.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::duplicate_mod)]
 mod key_pairs;
 
 /// One `[[signature]]` of a provider, and a sample of what it signs.
