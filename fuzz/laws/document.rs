@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use hooksluice::read::Node;
-use hooksluice::read::document::{MAX_NUMBER, Number};
+use hooksluice::read::document::{MAX_NUMBER, MAX_VALUES, Number};
 use hooksluice::read::pointer::Pointer;
 use hooksluice::read::walk::to_value;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -20,6 +20,8 @@ pub enum Stricter {
     DuplicateKey,
     /// A number is longer than [`MAX_NUMBER`] bytes: consumers with arbitrary precision pay for more.
     LongNumber,
+    /// More than [`MAX_VALUES`] values: each takes far more memory than bytes.
+    ManyValues,
 }
 
 impl Stricter {
@@ -28,6 +30,7 @@ impl Stricter {
         match self {
             Self::DuplicateKey => "duplicate-key",
             Self::LongNumber => "bad-number",
+            Self::ManyValues => "too-many-values",
         }
     }
 }
@@ -65,6 +68,7 @@ pub fn check(bytes: &[u8]) {
                 "too-deep",
                 "not-utf8",
                 "bad-number",
+                "too-many-values",
             ];
             assert!(known.contains(&refused.reason), "{refused}");
         }
@@ -83,7 +87,20 @@ pub fn stricter(bytes: &[u8]) -> Vec<Stricter> {
     if numbers(bytes).iter().any(|number| number.len() > MAX_NUMBER) {
         found.push(Stricter::LongNumber);
     }
+    // A value takes a byte at least, and all but the last one a comma.
+    let values = || serde_json::from_slice(bytes).map_or(0, |value| count(&value));
+    if bytes.len() > MAX_VALUES as usize && values() > MAX_VALUES as usize {
+        found.push(Stricter::ManyValues);
+    }
     found
+}
+
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(members) => members.values().map(count).sum(),
+        _ => 0,
+    }
 }
 
 /// Equal, with two named exceptions. *Neighbours*: `serde_json` does not round every number to the nearest double; that ours is
