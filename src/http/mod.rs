@@ -6,7 +6,7 @@ mod capacity;
 mod gateway;
 mod head;
 mod ingress;
-mod proxies;
+pub mod proxies;
 mod response;
 mod senders;
 mod server;

@@ -15,6 +15,7 @@ use crate::verify::key_pairs::{Pair, RSA, base64url, ed25519};
 use crate::verify::{at, definition, raw, secrets, unsigned};
 
 mod platform;
+mod wycheproof;
 
 use platform::{AUTHORITY, Platform};
 

@@ -12,6 +12,7 @@ mod duplicates;
 mod event;
 mod explain;
 mod flagships;
+mod fuzz;
 mod github_examples;
 mod handshake;
 mod http;
