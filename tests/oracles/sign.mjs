@@ -1,9 +1,7 @@
 // Signs deliveries with the vendors' own kits. Where a kit only verifies, the delivery is signed by the documented
-// formula and must be accepted by the kit before it is printed.
+// formula and must be accepted by the kit before it is answered.
 //
-// Reads one JSON object a line:
-//   { provider, secret?, url?, body (base64), headers?, timestamp (unix), id? }
-// and prints one a line:
+// Of { provider, secret?, url?, body (base64), headers?, timestamp (unix), id? } it makes
 //   { headers, body (base64), url, secret?, certificate? }
 // `secret` is what a source of that provider is configured with. Key pairs are made here, once a run: `secret` is then
 // the public key.
@@ -15,7 +13,6 @@ import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "node:querystring";
-import { createInterface } from "node:readline";
 import { kit } from "./kits.mjs";
 
 const hmac = (hash, key, content, encoding) => createHmac(hash, key).update(content).digest(encoding);
@@ -216,10 +213,4 @@ export async function sign(request) {
     ...signed,
     headers: { ...request.headers, ...signed.headers },
   };
-}
-
-if (process.argv[1] === import.meta.filename) {
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line.trim()) console.log(JSON.stringify(await sign(JSON.parse(line))));
-  }
 }

@@ -107,7 +107,10 @@ impl Kafka {
         let quarantine = topic(format!("{name}.quarantine").into(), plan.quarantine);
         runtime.spawn(watch(Arc::downgrade(&client), health));
         if client.declare {
-            for topic in [&main, &quarantine].into_iter().filter_map(|topic| topic.constant.clone()) {
+            for topic in [&main, &quarantine]
+                .into_iter()
+                .filter_map(|topic| topic.constant.clone())
+            {
                 runtime.spawn(declare(client.clone(), topic));
             }
         }
@@ -341,7 +344,10 @@ impl Client {
         let looked = look(&moment, topic);
         // Asked again, for the cluster may have come back in between.
         if answers(&looked) && !answers(&self.look(topic)) {
-            tracing::warn!(destination = &*self.name, "kafka: the producer has lost its brokers; it is replaced");
+            tracing::warn!(
+                destination = &*self.name,
+                "kafka: the producer has lost its brokers; it is replaced"
+            );
             self.rebuild()?;
         }
         looked

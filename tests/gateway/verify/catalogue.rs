@@ -12,16 +12,16 @@ use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, Secre
 use hooksluice::provider::sample::Sample;
 use hooksluice::verify::{Unsigned, Verifier, sign};
 
-use super::key_pairs::{Pair, RSA, ed25519, p256};
+use super::key_pairs::{Pair, RSA, Rsa, ed25519, p256};
 use super::{headers, keyring, raw, secrets, verify};
 
 /// What one signature is made and checked with.
-struct Keys {
-    signs: Option<String>,
+pub struct Keys {
+    pub signs: Option<String>,
     /// `None`: the source has no secret of its own.
-    verifies: Option<String>,
+    pub verifies: Option<String>,
     /// What the platform's URLs serve.
-    served: Vec<(String, String)>,
+    pub served: Vec<(String, String)>,
 }
 
 /// A key as a user would configure it.
@@ -60,7 +60,7 @@ fn named_url(find: &Find, sample: &Sample) -> Option<String> {
 }
 
 /// Keys for a signature; keys that the platform pins for everybody are replaced by ours.
-fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
+pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rsa) -> Keys {
     let own = definition.secret.clone();
     let rule = &mut definition.signature[index];
     let form = rule.secret.clone().unwrap_or(own);
@@ -89,20 +89,20 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
         Scheme::Ecdsa => p256(),
         Scheme::Jwt if rule.algorithms[0].starts_with("ES") => p256(),
         _ => {
-            let pem = RSA.public.clone();
+            let pem = rsa.public.clone();
             let mut served = Vec::new();
             let mut verifies = None;
             if let Some(url) = &rule.keys.jwks {
-                served.push((url.clone(), RSA.key_set.clone()));
+                served.push((url.clone(), rsa.key_set.clone()));
             } else if let Some(find) = &rule.keys.certificate {
-                served.push((named_url(find, sample).expect("a URL"), RSA.certificate.clone()));
+                served.push((named_url(find, sample).expect("a URL"), rsa.certificate.clone()));
             } else if rule.keys.pinned.is_empty() {
                 verifies = Some(pem);
             } else {
                 rule.keys.pinned = vec![pem];
             }
             return Keys {
-                signs: Some(RSA.private.clone()),
+                signs: Some(rsa.private.clone()),
                 verifies,
                 served,
             };
@@ -160,7 +160,7 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
         return Err("needs settings".into());
     };
     let (mut definition, settings) = (provided.definition, provided.settings);
-    let keys = keys(&mut definition, index, sample);
+    let keys = keys(&mut definition, index, sample, &RSA);
     let pinned = definition.signature[index].name.clone();
     let at = now();
 
