@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::support::oracle::{Delivery, KITS};
-use crate::verify::catalogue::{Keys, keys};
+use crate::verify::catalogue::{Keys, is_public, keys};
 use crate::verify::key_pairs::Rsa;
 use crate::verify::{headers, secrets};
 
@@ -30,6 +30,7 @@ pub struct Case {
     pub pypi: Option<String>,
     check: Option<String>,
     sample: Option<String>,
+    signature: Option<String>,
     signs: Option<String>,
     bend: Option<Bend>,
     #[serde(default)]
@@ -51,19 +52,25 @@ pub struct Absent {
     pub why: String,
 }
 
+/// A file of this package.
+fn text(path: &str) -> String {
+    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
 impl Table {
     pub fn read() -> Self {
-        toml::from_str(include_str!("../../oracles/suite.toml")).unwrap_or_else(|error| panic!("suite.toml: {error}"))
+        toml::from_str(&text("tests/oracles/suite.toml")).unwrap_or_else(|error| panic!("suite.toml: {error}"))
     }
 }
 
 /// The kits that `scripts/kits install` installs, as evidence names them: `npm stripe 23.1.0`.
 pub fn pinned() -> Vec<(&'static str, String, String)> {
-    let list: serde_json::Value = serde_json::from_str(include_str!("../../kits/package.json")).expect("JSON");
+    let list: serde_json::Value = serde_json::from_str(&text("tests/kits/package.json")).expect("JSON");
     let npm = list["dependencies"].as_object().expect("dependencies").iter();
     let npm = npm.map(|(name, version)| ("npm", name.clone(), version.as_str().expect("a version").to_owned()));
-    let pypi = include_str!("../../kits/requirements.txt").lines();
-    let pypi = pypi.filter_map(|line| line.split_once("=="));
+    let pypi = text("tests/kits/requirements.txt");
+    let pypi = pypi.lines().filter_map(|line| line.split_once("=="));
     npm.chain(pypi.map(|(name, version)| ("PyPI", name.to_owned(), version.to_owned())))
         .collect()
 }
@@ -106,8 +113,11 @@ impl Case {
         let recorded = sample.signed.clone().expect("a recorded delivery");
         let definition = catalogue.provider(&self.provider, &recorded.settings);
         let mut definition = definition.unwrap_or_else(|errors| panic!("{}: {errors:?}", self.provider));
+        // Where a platform has both, its kits know the shared secret.
+        let mut signatures = definition.definition.signature.iter();
+        let index = signatures.position(|signature| !is_public(signature)).unwrap_or(0);
         let mut keys = |rsa: &Rsa, change: fn(&str) -> String| {
-            let mut keys = keys(&mut definition.definition, 0, &sample, rsa);
+            let mut keys = keys(&mut definition.definition, index, &sample, rsa);
             // What is shared is the sample's: some kits look at a secret's form.
             if keys.signs == keys.verifies {
                 keys.verifies = recorded.secret.as_deref().map(change);
@@ -153,7 +163,7 @@ impl Subject {
         };
         let given = secrets(self.keys.signs.as_deref().as_slice());
         let Provider { definition, settings } = &self.definition;
-        let signed = sign(definition, &given, settings, None, unsigned);
+        let signed = sign(definition, &given, settings, self.case.signature.as_deref(), unsigned);
         let signed = signed.unwrap_or_else(|problems| panic!("{}: {problems:#?}", self.place));
         Delivery {
             headers: texts(&signed.headers),
@@ -208,18 +218,14 @@ fn another(secret: &str) -> String {
 
 /// As they are written: a source is configured with the same.
 fn settings(provider: &str, sample: &str) -> serde_json::Value {
-    let path = format!(
-        "{}/schemas/{provider}/samples/{sample}.toml",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let sheet = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let sheet = text(&format!("schemas/{provider}/samples/{sample}.toml"));
     let sheet: serde_json::Value = toml::from_str(&sheet).expect("TOML");
     let settings = sheet.pointer("/signed/settings").cloned();
     settings.unwrap_or_else(|| json!({}))
 }
 
 fn texts(headers: &Headers) -> Vec<(String, String)> {
-    let text = |value: &[u8]| String::from_utf8(value.to_vec()).expect("a text");
+    let text = |value: &[u8]| String::from_utf8(value.to_vec()).expect("ASCII");
     let headers = headers.iter();
     headers
         .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))

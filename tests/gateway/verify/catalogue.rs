@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hooksluice::clock::{Timestamp, now};
 use hooksluice::delivery::Method;
 use hooksluice::provider::Catalogue;
-use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, SecretEncoding, SecretForm};
+use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, SecretEncoding, SecretForm, Signature};
 use hooksluice::provider::sample::Sample;
 use hooksluice::verify::{Unsigned, Verifier, sign};
 
@@ -59,16 +59,19 @@ fn named_url(find: &Find, sample: &Sample) -> Option<String> {
     Some(body.pointer(find.json.as_deref()?)?.as_str()?.to_owned())
 }
 
+pub fn is_public(rule: &Signature) -> bool {
+    match rule.scheme {
+        Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
+        Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
+        _ => false,
+    }
+}
+
 /// Keys for a signature; keys that the platform pins for everybody are replaced by ours.
 pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rsa) -> Keys {
     let own = definition.secret.clone();
     let rule = &mut definition.signature[index];
     let form = rule.secret.clone().unwrap_or(own);
-    let is_public = match rule.scheme {
-        Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
-        Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
-        _ => false,
-    };
     if rule.scheme == Scheme::None {
         return Keys {
             signs: None,
@@ -76,7 +79,7 @@ pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rs
             served: Vec::new(),
         };
     }
-    if !is_public {
+    if !is_public(rule) {
         let secret = shared(&form, rule.scheme);
         return Keys {
             signs: Some(secret.clone()),
