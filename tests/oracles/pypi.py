@@ -26,6 +26,27 @@ def boldsign(d):
     return True
 
 
+def bot_framework(d):
+    import asyncio
+    from datetime import datetime
+
+    from botframework.connector.auth import ChannelValidation, SimpleCredentialProvider
+    from botframework.connector.auth.authentication_constants import AuthenticationConstants
+    from botframework.connector.auth.jwt_token_extractor import JwtTokenExtractor, _OpenIdMetadata
+    from jwt import get_unverified_header
+
+    # The kit would fetch the platform's keys: it is handed those of the test, under the name that the token has for them.
+    header = d.headers["authorization"]
+    kid = get_unverified_header(header.split(" ")[1]).get("kid")
+    url = AuthenticationConstants.TO_BOT_FROM_CHANNEL_OPENID_METADATA_URL
+    metadata = JwtTokenExtractor.metadataCache[url] = _OpenIdMetadata(url)
+    metadata.keys = [{**key, "kid": kid} for served in d.keys.values() for key in json.loads(served)["keys"]]
+    metadata.last_updated = datetime.now()
+    credentials = SimpleCredentialProvider(d.settings["app_id"], "")
+    channel = json.loads(d.text)["channelId"]
+    return asyncio.run(ChannelValidation.authenticate_channel_token(header, credentials, channel)).is_authenticated
+
+
 def braintree(d):
     import braintree as kit
 
@@ -204,6 +225,7 @@ CHECKS = {
     "adyen": adyen,
     "airtable": airtable,
     "boldsign": boldsign,
+    "bot-framework": bot_framework,
     "braintree": braintree,
     "convoy": convoy,
     "elevenlabs": elevenlabs,
