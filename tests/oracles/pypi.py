@@ -19,6 +19,12 @@ def adyen(d):
     return is_valid_hmac_notification(json.loads(d.text), d.secret)
 
 
+def airtable(d):
+    from pyairtable.models.webhook import WebhookNotification
+
+    return WebhookNotification.from_request(d.text, d.headers["x-airtable-content-mac"], d.secret)
+
+
 def boldsign(d):
     from boldsign.webhook_utility import WebhookUtility
 
@@ -209,18 +215,6 @@ def viber(d):
     return api.verify_signature(d.body, d.headers["x-viber-content-signature"])
 
 
-def airtable(d):
-    from pyairtable.models.webhook import WebhookNotification
-
-    return WebhookNotification.from_request(d.text, d.headers["x-airtable-content-mac"], d.secret)
-
-
-def kick(d):
-    from kicksdk import webhooks
-
-    return webhooks.verify(d.secret, d.headers, d.body)
-
-
 CHECKS = {
     "adyen": adyen,
     "airtable": airtable,
@@ -233,7 +227,6 @@ CHECKS = {
     "flagsmith": flagsmith,
     "hubspot": hubspot,
     "increase": increase,
-    "kick": kick,
     "lark-feishu": lark,
     "mailgun": mailgun,
     "paymongo": paymongo,
