@@ -21,6 +21,7 @@ mod oracles;
 mod providers;
 mod rabbitmq;
 mod read;
+mod required;
 mod rooms;
 mod samples;
 mod serve;
