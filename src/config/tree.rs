@@ -88,11 +88,10 @@ impl Tree {
                 "not a table of settings",
                 "see docs/configuration.md",
             )),
-            Err(error) => Err(Problem::new(
-                place,
-                without_quotes(&error.to_string()),
-                "mend the syntax",
-            )),
+            Err(error) => {
+                let text = file.map_or("", |(_, text, _)| text);
+                Err(Problem::new(place, syntax(&error, text), "mend the syntax"))
+            }
         }
     }
 
@@ -210,18 +209,6 @@ fn wipe(value: &mut Value) {
     }
 }
 
-/// A parser's message without the lines in which it quotes the file: there may be a secret in them.
-fn without_quotes(message: &str) -> String {
-    let quotes = |line: &&str| {
-        line.trim_start()
-            .trim_start_matches(|c: char| c.is_ascii_digit())
-            .trim_start()
-            .starts_with('|')
-    };
-    let lines: Vec<&str> = message.lines().filter(|line| !quotes(line)).map(str::trim).collect();
-    lines.join(": ")
-}
-
 fn unknown_key(tree: &Tree, parent: &str, key: &str, known: &[&str]) -> Problem {
     let place = if parent.is_empty() {
         key.to_owned()
@@ -239,12 +226,45 @@ fn unknown_key(tree: &Tree, parent: &str, key: &str, known: &[&str]) -> Problem 
     Problem::new(place, format!("unknown key{}{hint}", from.unwrap_or_default()), remedy)
 }
 
+/// What is wrong with a file that cannot be parsed, and where: without the line or the key, which may hold a secret.
+fn syntax(error: &config::ConfigError, text: &str) -> String {
+    let config::ConfigError::FileParse { cause, .. } = error else {
+        return "not a table of settings".into();
+    };
+    if let Some(error) = cause.downcast_ref::<toml::de::Error>() {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        return format!("{} at line {line} column {column}", error.message());
+    }
+    let said = cause.to_string();
+    // The YAML parser's words end in the place, and begin with the key where one is doubled.
+    if let Some((what, place)) = said.rsplit_once(" at byte ")
+        && let Some((_, place)) = place.split_once(" line ")
+        && place.split(' ').count() == 3
+        && place.ends_with(|last: char| last.is_ascii_digit())
+    {
+        let doubled = "duplicated key in mapping";
+        let what = if what.ends_with(doubled) { doubled } else { what };
+        return format!("{what} at line {place}");
+    }
+    "a table, a key or a number is of a form that cannot be read".into()
+}
+
 /// A message without the value that it is about: it may be a secret in the wrong place.
 fn explain(message: &str) -> (String, String) {
-    let masked = match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => format!("{}text{}", &message[..start], &message[end + 1..]),
-        _ => message.to_owned(),
-    };
+    let mut masked = message.to_owned();
+    for start in ["invalid type: ", "invalid value: "] {
+        // The value may hold these words too; what is expected is ours, and comes last.
+        if let Some((value, expected)) = message
+            .strip_prefix(start)
+            .and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            let kind = value.split(['"', '`']).next().unwrap_or_default().trim();
+            let kind = if kind == "string" { "text" } else { kind };
+            masked = format!("{start}{kind}, expected {expected}");
+        }
+    }
     if masked.contains("untagged enum Credential") || masked.contains("untagged enum Given") {
         return (
             "not a value that can be read".into(),

@@ -7,7 +7,7 @@ mod door;
 mod gateway;
 mod head;
 mod ingress;
-mod proxies;
+pub mod proxies;
 mod response;
 mod senders;
 mod server;

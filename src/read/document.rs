@@ -35,7 +35,7 @@ pub enum Node<'d> {
     Object(Members<'d>),
 }
 
-/// A number as `serde_json` holds it: an integer where 64 bits hold it, else the nearest double.
+/// A number as `serde_json` holds it: an integer where 64 bits hold it, else the nearest double. The sign of zero is lost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     Unsigned(u64),

@@ -333,6 +333,7 @@ impl Reader {
             document,
             form: None,
             mapped: self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
+            field: None,
         }
     }
 

@@ -206,18 +206,23 @@ fn pair(name: &str, value: &str) -> String {
     format!("{}={}", escape(name), escape(value))
 }
 
-/// A time in digits is a number (NumericDate).
+/// What is all digits is a number: a time.
 fn claim(text: String) -> Value {
     text.parse::<i64>().map_or(Value::String(text), Value::from)
 }
 
-/// The JSON body with a text at `pointer`, written anew: the order of its members may change.
+/// The JSON body with a text at `pointer`, or a number where there was one, written anew: the order of its members may
+/// change.
 fn with_member(body: &[u8], pointer: &str, text: String) -> Result<Bytes, String> {
     let mut document: Value = serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?;
     let (parent, name) = pointer.rsplit_once('/').ok_or("the whole body cannot be put")?;
     let name = name.replace("~1", "/").replace("~0", "~");
     match document.pointer_mut(parent) {
-        Some(Value::Object(members)) => _ = members.insert(name, text.into()),
+        Some(Value::Object(members)) => {
+            let was_number = members.get(&name).is_some_and(Value::is_number);
+            let value = if was_number { claim(text) } else { text.into() };
+            members.insert(name, value);
+        }
         _ => return Err(format!("the body has no object at `{parent}`")),
     }
     serde_json::to_vec(&document)

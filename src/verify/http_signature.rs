@@ -137,7 +137,7 @@ impl Component {
         is_lower.then_some(Self::Header(name))
     }
 
-    fn name(&self, form: Form) -> Cow<'_, str> {
+    pub(super) fn name(&self, form: Form) -> Cow<'_, str> {
         let bracketed = |name: &'static str, drafted: &'static str| match form {
             Form::Draft => drafted.into(),
             Form::Rfc9421 => name.into(),

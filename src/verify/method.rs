@@ -186,8 +186,14 @@ impl KeySource {
                     key: key.clone(),
                 },
             };
-            if !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some() || !public || names_algorithm {
-                return problems.none("`document` is for signatures with public keys, and stands alone; tokens take a `jwks`");
+            if !keys.pinned.is_empty()
+                || keys.jwks.is_some()
+                || keys.certificate.is_some()
+                || !public
+                || names_algorithm
+            {
+                return problems
+                    .none("`document` is for signatures with public keys, and stands alone; tokens take a `jwks`");
             }
             return Self::document(rule, url, form, bearer, settings, pointers, problems);
         }

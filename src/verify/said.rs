@@ -60,7 +60,10 @@ impl Alternative {
                 let mut lacking = None;
                 for said in all {
                     if let Some(component) = said.lacks(required) {
-                        lacking = Some(format!("the signature does not cover {component:?}, which it must"));
+                        lacking = Some(format!(
+                            "the signature does not cover `{}`, which it must",
+                            component.name(*form)
+                        ));
                         continue;
                     }
                     let algorithms = match said.algorithm() {

@@ -16,6 +16,7 @@ use crate::verify::{at, definition, raw, secrets, unsigned};
 
 mod documents;
 mod platform;
+mod wycheproof;
 
 use platform::{AUTHORITY, Platform};
 

@@ -16,6 +16,7 @@ mod encrypted;
 mod event;
 mod explain;
 mod flagships;
+mod fuzz;
 mod github_examples;
 mod handshake;
 mod http;

@@ -9,7 +9,7 @@ use hooksluice::provider::{Definition, Settings};
 use hooksluice::secret::{NamedSecret, Secret};
 use hooksluice::verify::{Proof, Signed, Unsigned, Verifier, VerifyError, sign};
 
-mod catalogue;
+pub mod catalogue;
 mod definitions;
 mod families;
 pub mod key_pairs;

@@ -8,20 +8,22 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hooksluice::clock::{Timestamp, now};
 use hooksluice::delivery::Method;
 use hooksluice::provider::Catalogue;
-use hooksluice::provider::definition::{self, Definition, Find, HashName, Scheme, SecretEncoding, SecretForm};
+use hooksluice::provider::definition::{
+    self, Definition, Find, HashName, Scheme, SecretEncoding, SecretForm, Signature,
+};
 use hooksluice::provider::sample::Sample;
 use hooksluice::verify::{Unsigned, Verifier, sign};
 
-use super::key_pairs::{Pair, RSA, ed25519, key_set, p256, p521};
+use super::key_pairs::{Pair, RSA, Rsa, ed25519, key_set, p256, p521};
 use super::{headers, keyring, raw, secrets, verify};
 
 /// What one signature is made and checked with.
-struct Keys {
-    signs: Option<String>,
+pub struct Keys {
+    pub signs: Option<String>,
     /// `None`: the source has no secret of its own.
-    verifies: Option<String>,
+    pub verifies: Option<String>,
     /// What the platform's URLs serve.
-    served: Vec<(String, String)>,
+    pub served: Vec<(String, String)>,
 }
 
 /// A key as a user would configure it.
@@ -59,8 +61,18 @@ fn named_url(find: &Find, sample: &Sample) -> Option<String> {
     Some(body.pointer(find.json.as_deref()?)?.as_str()?.to_owned())
 }
 
+pub fn is_public(rule: &Signature) -> bool {
+    match rule.scheme {
+        Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
+        Scheme::Jwt | Scheme::Jws | Scheme::HttpSignature | Scheme::HttpMessageSignature => !["HS", "hmac"]
+            .iter()
+            .any(|shared| rule.algorithms[0].starts_with(shared)),
+        _ => false,
+    }
+}
+
 /// Keys for a signature; keys that the platform pins for everybody are replaced by ours.
-fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
+pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rsa) -> Keys {
     let own = definition.secret.clone();
     let rule = &mut definition.signature[index];
     let form = rule.secret.clone().unwrap_or(own);
@@ -71,13 +83,6 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             ..definition::Keys::default()
         };
     }
-    let is_public = match rule.scheme {
-        Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
-        Scheme::Jwt | Scheme::Jws | Scheme::HttpSignature | Scheme::HttpMessageSignature => !["HS", "hmac"]
-            .iter()
-            .any(|shared| rule.algorithms[0].starts_with(shared)),
-        _ => false,
-    };
     // The sample's settings hold the secret.
     if rule.scheme == Scheme::None || form.setting.is_some() {
         return Keys {
@@ -86,7 +91,7 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             served: Vec::new(),
         };
     }
-    if !is_public {
+    if !is_public(rule) {
         let secret = shared(&form, rule.scheme);
         return Keys {
             signs: Some(secret.clone()),
@@ -100,20 +105,20 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
         (_, Some("ES512")) => p521(),
         (Scheme::Ecdsa, _) | (_, Some("ES256" | "ecdsa-p256-sha256")) => p256(),
         _ => {
-            let pem = RSA.public.clone();
+            let pem = rsa.public.clone();
             let mut served = Vec::new();
             let mut verifies = None;
             if let Some(url) = &rule.keys.jwks {
-                served.push((url.clone(), RSA.key_set.clone()));
+                served.push((url.clone(), rsa.key_set.clone()));
             } else if let Some(find) = &rule.keys.certificate {
-                served.push((named_url(find, sample).expect("a URL"), RSA.certificate.clone()));
+                served.push((named_url(find, sample).expect("a URL"), rsa.certificate.clone()));
             } else if rule.keys.pinned.is_empty() {
                 verifies = Some(pem);
             } else {
                 rule.keys.pinned = vec![pem];
             }
             return Keys {
-                signs: Some(RSA.private.clone()),
+                signs: Some(rsa.private.clone()),
                 verifies,
                 served,
             };
@@ -178,7 +183,7 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
         return Err("needs settings".into());
     };
     let (mut definition, settings) = (provided.definition, provided.settings);
-    let keys = keys(&mut definition, index, sample);
+    let keys = keys(&mut definition, index, sample, &RSA);
     let pinned = definition.signature[index].name.clone();
     let at = now();
 

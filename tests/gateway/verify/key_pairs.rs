@@ -87,7 +87,7 @@ pub fn key_set(pair: &Pair) -> String {
     serde_json::json!({ "keys": [jwk] }).to_string()
 }
 
-/// An RSA key with a certificate, made once a run: that takes a moment.
+/// An RSA key with a certificate. Making one takes a moment.
 pub struct Rsa {
     pub private: String,
     pub certificate: String,
@@ -97,7 +97,10 @@ pub struct Rsa {
     pub public: String,
 }
 
-pub static RSA: LazyLock<Rsa> = LazyLock::new(|| {
+/// One for the whole run.
+pub static RSA: LazyLock<Rsa> = LazyLock::new(rsa);
+
+pub fn rsa() -> Rsa {
     let folder = tempfile::tempdir().expect("a folder");
     let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
     let made = Command::new("openssl")
@@ -133,4 +136,4 @@ pub static RSA: LazyLock<Rsa> = LazyLock::new(|| {
         key_set: key_set.to_string(),
         public: pem("RSA PUBLIC KEY", pair.public().as_ref()),
     }
-});
+}
