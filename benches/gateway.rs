@@ -94,7 +94,10 @@ fn push(bytes: usize) -> Vec<u8> {
     let mut body = serde_json::to_vec(&push).expect("it serialises");
     while body.len() > bytes {
         let repository = push["repository"].as_object_mut().expect("a push has a repository");
-        let address = repository.keys().rev().find(|name| name.ends_with("_url") && *name != "html_url");
+        let address = repository
+            .keys()
+            .rev()
+            .find(|name| name.ends_with("_url") && *name != "html_url");
         repository.remove(&address.expect("it has addresses to spare").clone());
         body = serde_json::to_vec(&push).expect("it serialises");
     }

@@ -39,6 +39,7 @@ pub mod destination;
 pub mod duplicates;
 
 pub mod pipeline;
+pub mod replay;
 
 pub mod config;
 pub mod http;

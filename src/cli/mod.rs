@@ -5,11 +5,14 @@
 mod check;
 mod deliver;
 mod files;
+mod gateway;
 mod health;
+mod journal;
 mod lint;
 mod output;
 mod providers;
 mod quickstart;
+mod replay;
 mod serve;
 mod stored;
 
@@ -53,12 +56,15 @@ enum Command {
     Sign(deliver::SignArgs),
     /// Send a truly signed delivery of a platform.
     Send(deliver::SendArgs),
-    /// Look at the events in the journal, also while the gateway runs.
+    /// Look at the events in the journal, also while the gateway runs, or send them once more.
     #[command(subcommand)]
     Events(stored::Events),
-    /// Look at what broke its contract, where the journal keeps that.
+    /// Look at what broke its contract, where the journal keeps that, and let it in again, from there or from a broker.
     #[command(subcommand)]
     Quarantine(stored::Quarantine),
+    /// Rescue what a damaged journal still holds.
+    #[command(subcommand)]
+    Journal(journal::Journal),
     /// Ask a running gateway whether it can make deliveries durable.
     Health(health::Args),
     /// Print a completion script for a shell.
@@ -90,6 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Send(args) => deliver::send(&args, &mut out),
         Command::Events(command) => stored::events(&command, &mut out),
         Command::Quarantine(command) => stored::quarantine(&command, &mut out),
+        Command::Journal(command) => journal::run(&command, &mut out),
         Command::Health(args) => health::run(&args, &mut out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

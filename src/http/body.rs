@@ -44,7 +44,9 @@ pub async fn read(payload: &mut Payload, declared: Option<usize>, limits: &BodyL
         let due = started
             + match limits.min_rate {
                 0 => limits.timeout,
-                rate => limits.timeout.min(GRACE + Duration::from_secs_f64(received as f64 / rate as f64)),
+                rate => limits
+                    .timeout
+                    .min(GRACE + Duration::from_secs_f64(received as f64 / rate as f64)),
             };
         let chunk = match timeout_at(due, payload.next()).await {
             Err(_) => return Err(BodyError::TooSlow),

@@ -4,11 +4,14 @@ pub mod admin;
 mod body;
 mod gateway;
 mod ingress;
+mod operate;
 mod proxies;
 mod response;
 mod server;
+mod socket;
 mod tls;
 
 pub use admin::Health;
 pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
+pub use operate::{Prune, Pruned};
 pub use server::{Server, ServerError};

@@ -103,7 +103,7 @@ impl Compiled {
                 body: loaded.definition.answer.body.clone(),
                 content_type: loaded.definition.answer.content_type.clone(),
             },
-            source: Source {
+            source: Arc::new(Source {
                 routes: routes.collect(),
                 destination: target(&loaded.destination),
                 duplicates: shared.duplicates.clone(),
@@ -116,7 +116,7 @@ impl Compiled {
                 handshakes: self.handshakes,
                 reader: self.reader,
                 contracts: self.contracts,
-            },
+            }),
         }
     }
 }
