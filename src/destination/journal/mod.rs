@@ -12,7 +12,7 @@
 //! - Events are kept by age and size, the oldest going first; spool and quarantine have quotas of their own.
 //!   Freed pages are used again, and given back to the file system in small steps when the writer is idle.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
