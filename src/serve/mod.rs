@@ -127,6 +127,11 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
         replays.clone(),
     )
     .map_err(|error| ServeError::Start(error.to_string()))?;
+    // Before anybody hears that it runs: from then on a signal is to end it in order.
+    let (mut terminate, mut interrupt) = (
+        stop_signal(SignalKind::terminate())?,
+        stop_signal(SignalKind::interrupt())?,
+    );
     let scheme = if running.loaded.config.ingress.tls.is_some() {
         "https"
     } else {
@@ -140,10 +145,6 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
     started(&ingress, &admin);
 
     let certificate = server.certificate();
-    let (mut terminate, mut interrupt) = (
-        stop_signal(SignalKind::terminate())?,
-        stop_signal(SignalKind::interrupt())?,
-    );
     let destinations = Arc::new(tokio::sync::Mutex::new(destinations));
     let reloads = {
         let destinations = destinations.clone();

@@ -24,6 +24,7 @@ mod rabbitmq;
 mod read;
 mod recover;
 mod replay;
+mod required;
 mod rooms;
 mod samples;
 mod serve;

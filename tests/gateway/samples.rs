@@ -16,15 +16,15 @@ use hooksluice::secret::{NamedSecret, Secret};
 use hooksluice::verify::{Proof, Verifier, VerifyError};
 
 /// A provider as the source of one sample would compile it.
-struct Source {
+pub struct Source {
     name: String,
-    provider: Provider,
+    pub provider: Provider,
     secrets: Vec<NamedSecret>,
-    verifier: Verifier,
+    pub verifier: Verifier,
 }
 
 impl Source {
-    fn of(name: &str, signed: &Signed) -> Self {
+    pub fn of(name: &str, signed: &Signed) -> Self {
         let provider = Catalogue::built_in().provider(name, &signed.settings);
         let provider = provider.unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
         let secrets: Vec<_> = signed.secret.iter().map(|text| secret(text)).collect();
@@ -55,7 +55,7 @@ impl Source {
         block_on(self.verifier.verify(raw, now)).map(|verified| verified.proof().clone())
     }
 
-    fn contracts(&self) -> Contracts {
+    pub fn contracts(&self) -> Contracts {
         let schemas = Catalogue::built_in().schemas(&self.name).expect("schemas");
         let files = schemas.into_iter().map(|schema| SchemaFile {
             event: schema.event,
@@ -80,7 +80,7 @@ fn secret(text: &str) -> NamedSecret {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -89,7 +89,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// The recorded request, with this body.
-fn delivery(sample: &Sample, signed: &Signed, body: Vec<u8>) -> RawDelivery {
+pub fn delivery(sample: &Sample, signed: &Signed, body: Vec<u8>) -> RawDelivery {
     let headers = sample
         .request
         .headers
@@ -119,7 +119,7 @@ fn delivery(sample: &Sample, signed: &Signed, body: Vec<u8>) -> RawDelivery {
     }
 }
 
-fn samples() -> Vec<(String, Sample, Signed)> {
+pub fn samples() -> Vec<(String, Sample, Signed)> {
     let catalogue = Catalogue::built_in();
     let mut samples = Vec::new();
     for provider in catalogue.names() {
