@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::files::ConfigFile;
 use super::health::root_cause;
-use super::output::{Failure, printable};
+use super::output::{Failure, Output, printable};
 use crate::config::Config;
 use crate::destination::journal::JournalError;
 use crate::http::{Prune, Pruned};
@@ -46,7 +46,7 @@ impl Gateway {
             }
         }
         let loaded = place.load_here()?;
-        eprintln!("hooksluice: no gateway runs here; this command opens journal and destinations itself");
+        Output::remark("no gateway runs here; this command opens journal and destinations itself");
         Ok(Self::Alone(Box::new(Alone::open(loaded).await?)))
     }
 

@@ -220,7 +220,7 @@ fn replay(args: &Replay, from: From, out: &mut Output) -> Result<(), Failure> {
         if args.restart {
             note.forget()?;
         } else if let Some(noted) = note.read()? {
-            eprintln!("hooksluice: goes on where an earlier run of this command stopped; `--restart` begins anew");
+            Output::remark("goes on where an earlier run of this command stopped; `--restart` begins anew");
             request = Request {
                 rate: args.rate,
                 ..noted

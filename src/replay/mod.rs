@@ -13,6 +13,7 @@ mod run;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -170,13 +171,21 @@ impl std::fmt::Debug for Replays {
     }
 }
 
+/// How long a run waits for another to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Rows that pruning looks at, and removes, at once: deliveries wait for the writer meanwhile.
+const STEP: usize = 256;
+
 /// Lines that may wait for whoever listens.
 const LINES: usize = 64;
 
 impl Replays {
     /// Opens what is to be replayed, and begins. The run ends when nobody holds the receiver any more.
     pub async fn start(self: Arc<Self>, request: Request) -> Result<mpsc::Receiver<Line>, Refused> {
-        let running = self.running.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
+        // One that was just interrupted ends in a moment.
+        let running = tokio::time::timeout(PATIENCE, self.running.clone().acquire_owned()).await;
+        let running = running.ok().and_then(Result::ok).ok_or(Refused::Busy)?;
         let to = match &request.to {
             Some(name) => Some(self.targets.get(name).cloned().ok_or_else(|| {
                 let known: Vec<&str> = self.targets.keys().map(String::as_str).collect();
@@ -233,34 +242,37 @@ impl Replays {
     /// Removes quarantined events that were stored before a moment, or tells how many there are: rows and bytes.
     pub async fn prune(&self, selection: Selection, really: bool) -> Result<(u64, u64), Refused> {
         let journal = self.journal.clone().ok_or_else(no_journal)?;
-        let path = journal.path().to_path_buf();
-        let rows = blocking(move || {
-            let filter = Filter {
-                since: selection.since,
-                until: selection.until,
-                ..Filter::default()
-            };
-            let rows = Reader::open(&path)?.list(Table::Quarantine, &filter)?;
-            let chosen = rows
-                .into_iter()
+        let (mut events, mut bytes) = (0, 0);
+        let mut filter = Filter {
+            since: selection.since,
+            until: selection.until,
+            limit: Some(STEP),
+            ..Filter::default()
+        };
+        loop {
+            let (path, page) = (journal.path().to_path_buf(), filter.clone());
+            let rows = blocking(move || Reader::open(&path)?.list(Table::Quarantine, &page)).await?;
+            let chosen: Vec<_> = rows
+                .iter()
                 .filter(|row| selection.takes(&row.id, &row.kind, &row.source, Some(row.stored)))
-                .map(|row| (row.sequence, row.data_bytes));
-            Ok(chosen.collect::<Vec<_>>())
-        })
-        .await?;
-        let bytes = rows.iter().map(|(_, bytes)| bytes).sum();
-        if !really {
-            return Ok((rows.len() as u64, bytes));
+                .collect();
+            bytes += chosen.iter().map(|row| row.data_bytes).sum::<u64>();
+            if really && !chosen.is_empty() {
+                let sequences: Vec<i64> = chosen.iter().map(|row| row.sequence).collect();
+                let removed = journal.remove(Table::Quarantine, sequences).await;
+                events += removed.map_err(|error| Refused::Down(error.to_string()))?;
+            } else {
+                events += chosen.len() as u64;
+            }
+            filter.after = rows.last().map(|row| row.sequence);
+            if rows.len() < STEP {
+                break;
+            }
         }
-        let mut removed = 0;
-        // In steps: deliveries wait for the writer meanwhile.
-        for step in rows.chunks(256) {
-            let sequences = step.iter().map(|(sequence, _)| *sequence).collect();
-            let gone = journal.remove(Table::Quarantine, sequences).await;
-            removed += gone.map_err(|error| Refused::Down(error.to_string()))?;
+        if really {
+            tracing::info!(events, "quarantine pruned");
         }
-        tracing::info!(events = removed, "quarantine pruned");
-        Ok((removed, bytes))
+        Ok((events, bytes))
     }
 }
 
