@@ -224,7 +224,7 @@ impl Replays {
                 let quarantine = self.quarantines.get(destination).ok_or_else(|| {
                     let known: Vec<&str> = self.quarantines.keys().map(String::as_str).collect();
                     Refused::Usage(format!(
-                        "no broker is called `{destination}`; there are: {}",
+                        "`{destination}` is no destination with a broker; there are: {}",
                         known.join(", ")
                     ))
                 })?;

@@ -416,3 +416,45 @@ fn without_a_gateway_the_command_does_it_alone() {
         "a wrong path makes no journal"
     );
 }
+
+#[test]
+fn elements_of_a_batch_and_forms_are_judged_by_what_they_are() {
+    use base64::Engine as _;
+    let setup = setup(&format!(
+        "sources:
+  raw: {{ provider: github, secrets: [{{ value: {SECRET} }}] }}
+  mapped: {{ provider: github, payload: json, secrets: [{{ value: {SECRET} }}] }}
+  xero: {{ provider: xero, secrets: [{{ value: {SECRET} }}] }}
+"
+    ));
+    fs::create_dir_all(setup.path().join("schemas/xero/default")).expect("folders");
+    let gateway = setup.start();
+    let form = b"payload=%7B%20%7D";
+    for (source, id) in [("raw", "form"), ("mapped", "mapped")] {
+        let signature = sign::github(SECRET, form);
+        let headers = [
+            ("x-github-event", "push"),
+            ("x-github-delivery", id),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("x-hub-signature-256", &*signature),
+        ];
+        assert_eq!(gateway.post(&format!("/in/{source}"), &headers, form).status, 200);
+    }
+    let element = "{ \"resourceId\": \"r\",  \"eventType\": \"UPDATE\", \"eventCategory\": \"INVOICE\" }";
+    let batch = format!("{{\"entropy\": \"e\", \"events\": [{element}]}}");
+    let digest = sign::hmac_sha256(SECRET.as_bytes(), &[batch.as_bytes()]);
+    let signature = base64::engine::general_purpose::STANDARD.encode(digest);
+    let headers = [("content-type", "application/json"), ("x-xero-signature", &*signature)];
+    assert_eq!(gateway.post("/in/xero", &headers, batch.as_bytes()).status, 200);
+    assert_eq!(gateway.quarantine().len(), 3);
+    let (code, said) = replay(&gateway, &["quarantine", "replay"]);
+    assert_eq!((code, counts(&said)), (1, [0, 3, 0, 0]), "the contract is as it was: {said}");
+
+    let any = "{ \"type\": \"object\" }";
+    fs::write(gateway.path("schemas/xero/default/1.json"), any).expect("written");
+    mend(&gateway);
+    let (code, said) = replay(&gateway, &["quarantine", "replay"]);
+    assert_eq!((code, counts(&said)), (0, [3, 0, 0, 0]), "{said}");
+    let bodies: Vec<_> = gateway.journal().into_iter().map(|row| row.data).collect();
+    assert_eq!(bodies, [&form[..], b"{ }", element.as_bytes()], "byte for byte");
+}
