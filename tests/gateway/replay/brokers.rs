@@ -113,7 +113,8 @@ struct Queues {
 
 impl Queues {
     async fn open() -> Self {
-        let connection = Connection::connect(&brokers::rabbitmq(), ConnectionProperties::default());
+        let url = brokers::rabbitmq();
+        let connection = Connection::connect(&url, ConnectionProperties::default());
         let connection = connection.await.expect("connected");
         let channel = connection.create_channel().await.expect("a channel");
         Self {

@@ -448,7 +448,11 @@ fn elements_of_a_batch_and_forms_are_judged_by_what_they_are() {
     assert_eq!(gateway.post("/in/xero", &headers, batch.as_bytes()).status, 200);
     assert_eq!(gateway.quarantine().len(), 3);
     let (code, said) = replay(&gateway, &["quarantine", "replay"]);
-    assert_eq!((code, counts(&said)), (1, [0, 3, 0, 0]), "the contract is as it was: {said}");
+    assert_eq!(
+        (code, counts(&said)),
+        (1, [0, 3, 0, 0]),
+        "the contract is as it was: {said}"
+    );
 
     let any = "{ \"type\": \"object\" }";
     fs::write(gateway.path("schemas/xero/default/1.json"), any).expect("written");
