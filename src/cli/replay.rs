@@ -142,6 +142,8 @@ fn span(text: &str) -> Result<Span, String> {
 /// What is kept of events that stay, for the report; more are counted.
 const SHOWN: usize = 20;
 const REPORTED: usize = 1000;
+/// Broken rules that the text shows of each; `--json` has them all.
+const RULES: usize = 3;
 
 pub fn events(args: &EventsReplay, out: &mut Output) -> Result<(), Failure> {
     replay(&args.common, From::Events, out)
@@ -182,12 +184,15 @@ pub fn prune(args: &PruneArgs, out: &mut Output) -> Result<(), Failure> {
         return out.value(&json!({ "events": pruned.events, "bytes": pruned.bytes, "removed": args.yes }));
     }
     let size = ByteSize::bytes(pruned.bytes);
+    let events = match pruned.events {
+        1 => "1 event".to_owned(),
+        count => format!("{count} events"),
+    };
     if args.yes {
-        out.line(format!("{} events removed, with {size} of bodies", pruned.events))
+        out.line(format!("{events} removed, with {size} of bodies"))
     } else {
         out.line(format!(
-            "{} events, with {size} of bodies, would be removed; `--yes` removes them",
-            pruned.events
+            "{events}, with {size} of bodies, would be removed; `--yes` removes them"
         ))
     }
 }
@@ -316,9 +321,13 @@ impl Report {
                 }
             }
             out.line(format!("{line}: {}", printable(&left.reason)))?;
-            for violation in &left.violations {
+            for violation in left.violations.iter().take(RULES) {
                 let text = format!("at `{}`: {}", violation.pointer, violation.message);
                 out.line(format!("      {}", out.dim(&printable(&text))))?;
+            }
+            if left.violations.len() > RULES {
+                let more = format!("and {} rules more", left.violations.len() - RULES);
+                out.line(format!("      {}", out.dim(&more)))?;
             }
         }
         if tally.broken + tally.left > SHOWN as u64 {
