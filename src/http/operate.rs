@@ -1,8 +1,9 @@
 //! What an operator may do to a running gateway: replay and prune. Behind the same door as what shows deliveries.
 
-use actix_web::web::{Bytes, Data, Json};
+use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::admin::{Admin, authorised};
@@ -13,12 +14,13 @@ use crate::replay::{Refused, Request};
 const LINES: &str = "application/x-ndjson";
 
 /// Begins a replay and tells how it goes until it ends. Whoever closes the connection stops it.
-pub(super) async fn replay(request: HttpRequest, admin: Data<Admin>, wanted: Json<Request>) -> HttpResponse {
-    if let Err(refused) = authorised(&request, &admin) {
-        return refused;
-    }
+pub(super) async fn replay(request: HttpRequest, admin: Data<Admin>, body: Bytes) -> HttpResponse {
+    let wanted = match wanted::<Request>(&request, &admin, &body) {
+        Ok(wanted) => wanted,
+        Err(refused) => return refused,
+    };
     let replays = admin.replays.load_full();
-    match replays.start(wanted.into_inner()).await {
+    match replays.start(wanted).await {
         Ok(told) => {
             let lines = stream::unfold(told, |mut told| async move {
                 let line = told.recv().await?;
@@ -49,16 +51,22 @@ pub struct Pruned {
     pub bytes: u64,
 }
 
-pub(super) async fn prune(request: HttpRequest, admin: Data<Admin>, wanted: Json<Prune>) -> HttpResponse {
-    if let Err(refused) = authorised(&request, &admin) {
-        return refused;
-    }
+pub(super) async fn prune(request: HttpRequest, admin: Data<Admin>, body: Bytes) -> HttpResponse {
+    let Prune { selection, really } = match wanted(&request, &admin, &body) {
+        Ok(wanted) => wanted,
+        Err(refused) => return refused,
+    };
     let replays = admin.replays.load_full();
-    let Prune { selection, really } = wanted.into_inner();
     match replays.prune(selection, really).await {
         Ok((events, bytes)) => HttpResponse::Ok().json(Pruned { events, bytes }),
         Err(error) => refused(&error),
     }
+}
+
+/// What is asked for, once it is known that it may be.
+fn wanted<T: DeserializeOwned>(request: &HttpRequest, admin: &Admin, body: &[u8]) -> Result<T, HttpResponse> {
+    authorised(request, admin)?;
+    serde_json::from_slice(body).map_err(|error| HttpResponse::BadRequest().body(format!("{error}\n")))
 }
 
 fn refused(error: &Refused) -> HttpResponse {
