@@ -39,6 +39,32 @@ fn githubs_example_holds() {
     );
 }
 
+/// support.atlassian.com, "Manage webhooks", and developer.atlassian.com, "Webhooks".
+#[test]
+fn atlassians_example_holds() {
+    let signature = "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9";
+    let raw = |body: &'static str| delivery(super::URL, &[("X-Hub-Signature", signature)], body);
+    let secret = "It's a Secret to Everybody";
+    for name in ["bitbucket-cloud", "jira-cloud"] {
+        assert!(provider(name, secret, &raw("Hello World!"), 0).is_ok(), "{name}");
+        let error = provider(name, secret, &raw("Hello World?"), 0).unwrap_err();
+        assert_eq!(error, VerifyError::Mismatch, "{name}");
+    }
+}
+
+/// github.com/checkr/webhook-verification-examples.
+#[test]
+fn checkrs_example_holds() {
+    let signature = "b7412f05e981a473b5ecbdb5393afaea02a679db6d7c8e56803512ec4ba98151";
+    let raw = |body: &'static str| delivery(super::URL, &[("X-Checkr-Signature", signature)], body);
+    let secret = "test-secret";
+    assert!(provider("checkr", secret, &raw(r#"{"monday":"75F","tuesday":"80F"}"#), 0).is_ok());
+    assert_eq!(
+        provider("checkr", secret, &raw(r#"{"monday": "75F", "tuesday": "80F"}"#), 0).unwrap_err(),
+        VerifyError::Mismatch
+    );
+}
+
 /// docs.slack.dev, "Verifying requests from Slack".
 #[test]
 fn slacks_example_holds() {
