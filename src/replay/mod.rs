@@ -62,7 +62,7 @@ pub enum From {
 
 /// What a run tells, in this order: the start, then as it goes, then the end. Without an end it was cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "line")]
+#[serde(rename_all = "snake_case", tag = "say")]
 pub enum Line {
     Start {
         /// Events to look at.

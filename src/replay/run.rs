@@ -29,7 +29,7 @@ const TELL_EVENTS: u64 = 64;
 /// What became of one event.
 enum Fate {
     Replayed,
-    Left(Left),
+    Left(Box<Left>),
     /// The run cannot go on.
     Stopped(String),
 }
@@ -136,7 +136,7 @@ impl Run<'_> {
             done,
         } = message;
         let fate = match event {
-            Err(reason) => Err(Left {
+            Err(reason) => Err(Box::new(Left {
                 place,
                 id: String::new(),
                 kind: String::new(),
@@ -144,7 +144,7 @@ impl Run<'_> {
                 broken: false,
                 reason,
                 violations: Vec::new(),
-            }),
+            })),
             Ok(event) => self.judge(&place, event).map(|(event, outlet)| (place, event, outlet)),
         };
         let (place, event, outlet) = match fate {
@@ -210,7 +210,7 @@ impl Run<'_> {
     }
 
     /// What is to be sent, and by which way; or why it stays.
-    fn judge(&self, place: &str, event: Event) -> Result<(Event, Outlet), Left> {
+    fn judge(&self, place: &str, event: Event) -> Result<(Event, Outlet), Box<Left>> {
         let source = self.replays.sources.get(event.source());
         let event = match &self.request.from {
             From::Events => event,
@@ -279,7 +279,7 @@ impl Run<'_> {
                 } else {
                     &mut self.tally.left
                 }) += 1;
-                let _ = self.lines.send(Line::Left(left)).await;
+                let _ = self.lines.send(Line::Left(*left)).await;
                 outcome
             }
         };
@@ -310,8 +310,8 @@ impl Run<'_> {
     }
 }
 
-fn left(place: &str, event: &Event, reason: String) -> Left {
-    Left {
+fn left(place: &str, event: &Event, reason: String) -> Box<Left> {
+    Box::new(Left {
         place: place.to_owned(),
         id: event.id().to_owned(),
         kind: event.kind().to_owned(),
@@ -319,19 +319,19 @@ fn left(place: &str, event: &Event, reason: String) -> Left {
         broken: false,
         reason,
         violations: Vec::new(),
-    }
+    })
 }
 
-fn broken(place: &str, event: &Event, verdict: Verdict) -> Left {
+fn broken(place: &str, event: &Event, verdict: Verdict) -> Box<Left> {
     let (reason, violations): (&str, Vec<Violation>) = match verdict {
         Verdict::Broken { reason, violations, .. } => (reason, violations),
         _ => ("contract", Vec::new()),
     };
-    Left {
+    Box::new(Left {
         broken: true,
         violations,
-        ..left(place, event, reason.to_owned())
-    }
+        ..*left(place, event, reason.to_owned())
+    })
 }
 
 /// So many a second, evenly.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
@@ -244,12 +244,7 @@ fn poll(consumer: &BaseConsumer) -> Vec<Polled> {
             )),
             Some(Err(KafkaError::PartitionEOF(partition))) => polled.push(Polled::End(partition)),
             // librdkafka goes on trying by itself.
-            Some(Err(KafkaError::MessageConsumption(code)))
-                if matches!(
-                    code,
-                    rdkafka::error::RDKafkaErrorCode::BrokerTransportFailure
-                        | rdkafka::error::RDKafkaErrorCode::AllBrokersDown
-                ) => {}
+            Some(Err(KafkaError::MessageConsumption(Code::BrokerTransportFailure | Code::AllBrokersDown))) => {}
             Some(Err(error)) => {
                 polled.push(Polled::Failed(error.to_string()));
                 break;

@@ -52,7 +52,7 @@ fn it_opens_every_admin_route_to_the_files_owner_alone_and_goes_at_exit() {
         ),
     );
     assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"line\":\"end\""),
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"say\":\"end\""),
         "{answer}"
     );
     assert_eq!(http::get(&format!("{}/deliveries", gateway.admin)).status, 403);
