@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod rate;
 pub mod secret;
 pub mod telemetry;
 pub mod units;

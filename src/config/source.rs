@@ -14,6 +14,7 @@ use crate::contract::{Policy, SchemaFile};
 use crate::provider::definition::{Scheme, Signature};
 use crate::provider::settings::Given;
 use crate::provider::{Catalogue, CatalogueError, Definition, Settings};
+use crate::rate::Rate;
 use crate::secret::{NamedSecret, SecretEntry};
 use crate::units::{ByteSize, HumanDuration};
 
@@ -57,6 +58,9 @@ pub struct Source {
     /// Largest body. Default: the provider's, else `ingress.body_limit`.
     #[serde(default)]
     pub body_limit: Option<ByteSize>,
+    /// Verified deliveries, such as `100/s`, `600/m` or `10000/h`; more are 429 with `Retry-After`. Default: any number.
+    #[serde(default)]
+    pub rate: Option<Rate>,
     /// What the sender hears when its delivery is durable.
     #[serde(default)]
     pub answer: AnswerStatus,
@@ -131,6 +135,8 @@ pub struct LoadedSource {
     /// The URL that the platform calls, where that is configured.
     pub public_url: Option<String>,
     pub body_limit: ByteSize,
+    /// How many verified deliveries are taken.
+    pub rate: Option<Rate>,
     /// From the complete body to the answer.
     pub ack_budget: Duration,
     /// What the sender hears when its delivery is durable.
@@ -267,6 +273,7 @@ impl Source {
                 Some(format!("{base}{}", self.path(name)))
             }),
             body_limit,
+            rate: self.rate,
             ack_budget: ack_budget(config.ingress.ack_budget.get(), deadline.map(HumanDuration::get)),
             answer_status: self.answer.status.or(definition.answer.status).unwrap_or(200),
             definition,

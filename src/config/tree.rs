@@ -9,6 +9,7 @@ use std::path::Path;
 use config::{Environment, FileFormat, Source as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
 use super::problem::Problem;
 use crate::provider::nearest::did_you_mean;
@@ -17,8 +18,8 @@ use crate::provider::template::unknown_field;
 /// In front of every environment variable that is a setting.
 pub const PREFIX: &str = "HOOKSLUICE";
 
-/// The joined layers.
-#[derive(Debug, Default)]
+/// The joined layers. Holds secrets: does not print, and wipes its texts when dropped.
+#[derive(Default)]
 pub struct Tree {
     root: Map<String, Value>,
     /// Dotted paths that the environment gave, and whose text was not yet read as YAML.
@@ -87,7 +88,11 @@ impl Tree {
                 "not a table of settings",
                 "see docs/configuration.md",
             )),
-            Err(error) => Err(Problem::new(place, error.to_string(), "mend the syntax")),
+            Err(error) => Err(Problem::new(
+                place,
+                without_quotes(&error.to_string()),
+                "mend the syntax",
+            )),
         }
     }
 
@@ -103,16 +108,12 @@ impl Tree {
     }
 
     /// Reads a section, with every unknown key reported; `None` when it cannot be read at all.
-    pub fn read<T: DeserializeOwned>(
-        &mut self,
-        place: &str,
-        mut value: Value,
-        problems: &mut Vec<Problem>,
-    ) -> Option<T> {
+    pub fn read<T: DeserializeOwned>(&mut self, place: &str, value: Value, problems: &mut Vec<Problem>) -> Option<T> {
+        let mut value = Wiped(value);
         let before = problems.len();
         // Each turn takes away an unknown key or an untried value of the environment, so there is an end to it.
         loop {
-            let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+            let error = match serde_path_to_error::deserialize::<_, T>(&value.0) {
                 Ok(read) if problems.len() == before => return Some(read),
                 Ok(_) => return None,
                 Err(error) => error,
@@ -125,14 +126,14 @@ impl Tree {
                     _ => &segments[..],
                 };
                 problems.push(unknown_key(self, &join(place, parent), field, &known));
-                let table = locate(&mut value, parent).and_then(Value::as_object_mut);
+                let table = locate(&mut value.0, parent).and_then(Value::as_object_mut);
                 match table.and_then(|table| table.remove(field)) {
                     Some(_) => continue,
                     None => return None,
                 }
             }
             let path = join(place, &segments);
-            if self.try_as_yaml(place, &path, &mut value) {
+            if self.try_as_yaml(place, &path, &mut value.0) {
                 continue;
             }
             let (message, remedy) = explain(&message);
@@ -183,6 +184,42 @@ impl Tree {
             .find(|given| *given == path || given.starts_with(&format!("{path}.")))
             .map(|given| format!("{PREFIX}__{}", given.to_uppercase().replace('.', "__")))
     }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.root.values_mut().for_each(wipe);
+    }
+}
+
+/// A section while it is read.
+struct Wiped(Value);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(table) => table.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
+/// A parser's message without the lines in which it quotes the file: there may be a secret in them.
+fn without_quotes(message: &str) -> String {
+    let quotes = |line: &&str| {
+        line.trim_start()
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .trim_start()
+            .starts_with('|')
+    };
+    let lines: Vec<&str> = message.lines().filter(|line| !quotes(line)).map(str::trim).collect();
+    lines.join(": ")
 }
 
 fn unknown_key(tree: &Tree, parent: &str, key: &str, known: &[&str]) -> Problem {

@@ -12,6 +12,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
 
+use super::capacity::Counter;
 use super::operate;
 use crate::replay::Replays;
 use crate::secret::Secret;
@@ -33,6 +34,8 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     pub access: Access,
     pub recent: Recent,
+    /// What the ingress holds of bodies.
+    pub bytes: Counter,
     pub replays: Arc<ArcSwap<Replays>>,
 }
 
@@ -60,6 +63,8 @@ pub fn routes(service: &mut web::ServiceConfig) {
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.health.refresh(&admin.metrics);
+    let bytes = admin.bytes.load(Ordering::Acquire);
+    admin.metrics.body_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(admin.metrics.encode())

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::admin::{self, Access, Admin, Health};
+use super::capacity::Counter;
 use super::gateway::Gateway;
 use super::ingress::{self, Ingress};
 use super::socket::Socket;
@@ -74,9 +75,12 @@ impl Server {
             Arc::<AtomicBool>::default(),
             Recent::default(),
         );
+        let bytes = Counter::default();
         let shared = Data::new(Ingress {
             gateway,
             in_flight: in_flight.clone(),
+            places: Arc::default(),
+            bytes: bytes.clone(),
             draining: draining.clone(),
             recent: recent.clone(),
         });
@@ -119,6 +123,7 @@ impl Server {
                 None => Access::Nobody,
             },
             recent,
+            bytes,
             replays,
         };
         let beside = match &loaded.config.journal {

@@ -76,7 +76,7 @@ impl<'d> Document<'d> {
 #[error("{reason}: {detail}")]
 pub struct NotReadable {
     /// `not-json`, `empty`, `duplicate-key`, `too-deep`, `not-utf8`, `bad-number`, `not-a-form`, `multipart`,
-    /// `too-many-fields`, `not-a-batch`, `too-many-elements`: nothing else.
+    /// `too-many-values`, `too-many-fields`, `not-a-batch`, `too-many-elements`: nothing else.
     pub reason: &'static str,
     /// For the operator. Quotes nothing of the body.
     pub detail: String,

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use crate::delivery::{HeaderName, RawDelivery};
 use crate::provider::Settings;
 use crate::provider::definition::{Condition as ConditionRule, Encoding, Find, HashName, Literal, Transform};
+use crate::secret::Secret;
 
 use super::content::Word;
 use super::encode;
@@ -34,8 +35,8 @@ pub(crate) enum Place {
     /// A claim of the verified token.
     Claim(Box<str>),
     Part(Word),
-    /// A literal, or what a setting says.
-    Fixed(Box<[u8]>),
+    /// A literal, or what a setting says, which may be a credential.
+    Fixed(Secret),
 }
 
 /// The delivery cannot be looked at as the data says: doubled headers, a body that is no JSON.
@@ -102,11 +103,11 @@ impl Finder {
             "field" if allowed.field => Place::Field(name.into()),
             "claim" if allowed.claim => Place::Claim(name.into()),
             "part" if allowed.part => Place::Part(Word::compile(name, problems)?),
-            "literal" => Place::Fixed(name.as_bytes().into()),
+            "literal" => Place::Fixed(Secret::new(name)),
             "setting" => {
                 let text = settings.text(name).map(str::as_bytes);
                 match text.or_else(|| settings.credential(name).map(|secret| secret.expose())) {
-                    Some(value) => Place::Fixed(value.into()),
+                    Some(value) => Place::Fixed(Secret::new(value)),
                     None => return problems.none(format!("needs the setting `{name}`; give it under `settings:`")),
                 }
             }
@@ -209,7 +210,7 @@ impl Finder {
                 .and_then(|claims| claim_text(claims.get(&**name)?))
                 .map(Cow::Owned),
             Place::Part(word) => Some(Cow::Owned(word.bytes(view, scope)?)),
-            Place::Fixed(value) => Some(Cow::Borrowed(value)),
+            Place::Fixed(value) => Some(Cow::Borrowed(value.expose())),
         })
     }
 

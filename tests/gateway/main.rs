@@ -1,6 +1,7 @@
 //! One test binary; a file a room, and the promises that cross rooms.
 
 mod bad_input;
+mod bombs;
 mod cli;
 mod config;
 mod consumers;
@@ -15,6 +16,7 @@ mod http;
 mod journal;
 mod kafka;
 mod keys;
+mod limits;
 mod lint;
 mod metrics;
 mod oracles;
@@ -27,7 +29,9 @@ mod replay;
 mod required;
 mod rooms;
 mod samples;
+mod secrets;
 mod serve;
+mod smuggling;
 mod spool;
 mod support;
 mod verify;
