@@ -145,7 +145,13 @@ fn signs(definition: &Definition, word: &str) -> bool {
         .any(|part| match part {
             Part::Word(name) => name == word,
             Part::Found(find) => find.part.as_deref() == Some(word),
-            Part::Lines(_) | Part::Sorted(_) | Part::Compact(_) => false,
+            Part::Lines(_)
+            | Part::Sorted(_)
+            | Part::Compact(_)
+            | Part::Listed(_)
+            | Part::Fields(_)
+            | Part::Raw(_)
+            | Part::WithSecret(_) => false,
         })
 }
 

@@ -40,7 +40,7 @@ pub struct Limits {
 /// A source at its path.
 #[derive(Debug)]
 pub struct Endpoint {
-    pub source: Source,
+    pub source: Arc<Source>,
     pub door: Door,
     /// `POST`, and whatever the provider's handshakes use.
     pub methods: Vec<Method>,

@@ -7,14 +7,17 @@ mod door;
 mod gateway;
 mod head;
 mod ingress;
+mod operate;
 pub mod proxies;
 mod response;
 mod senders;
 mod server;
+mod socket;
 mod tls;
 
 pub use admin::Health;
 pub use door::Door;
 pub use gateway::{AnswerForm, AnswerHeader, Endpoint, Gateway, Held, Limits};
+pub use operate::{Prune, Pruned};
 pub use senders::Senders;
 pub use server::{Server, ServerError};

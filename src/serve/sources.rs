@@ -151,7 +151,7 @@ impl Compiled {
                 certificates: loaded.client_certificates.clone(),
             },
             held: Held::default(),
-            source: Source {
+            source: Arc::new(Source {
                 rate: loaded.rate.map(Limiter::new),
                 routes: routes.collect(),
                 destination: target(&loaded.destination),
@@ -166,7 +166,7 @@ impl Compiled {
                 capture: loaded.capture.clone().map(|file| Arc::new(Capture::new(file))),
                 reader: self.reader,
                 contracts: self.contracts,
-            },
+            }),
         }
     }
 }

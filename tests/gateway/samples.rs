@@ -298,7 +298,13 @@ fn a_recorded_delivery_grows_stale_where_its_time_is_signed_and_bounded() {
 }
 
 /// Their deliveries hold neither an id nor a time. Two equal ones may be two events, and none may be taken for a duplicate.
-const WITHOUT_ID: [&str; 5] = ["acuity-scheduling", "dropbox", "freshbooks", "microsoft-sharepoint", "storyblok"];
+const WITHOUT_ID: [&str; 5] = [
+    "acuity-scheduling",
+    "dropbox",
+    "freshbooks",
+    "microsoft-sharepoint",
+    "storyblok",
+];
 
 #[test]
 fn a_recorded_delivery_is_the_event_it_says_and_meets_its_contract() {
