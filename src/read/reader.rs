@@ -331,6 +331,7 @@ impl Reader {
         Body {
             document,
             form: None,
+            field: None,
             mapped: self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
         }
     }

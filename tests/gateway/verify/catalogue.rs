@@ -62,7 +62,9 @@ fn named_url(find: &Find, sample: &Sample) -> Option<String> {
 pub fn is_public(rule: &Signature) -> bool {
     match rule.scheme {
         Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
-        Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
+        Scheme::Jwt | Scheme::Jws | Scheme::HttpSignature | Scheme::HttpMessageSignature => !["HS", "hmac"]
+            .iter()
+            .any(|shared| rule.algorithms[0].starts_with(shared)),
         _ => false,
     }
 }
@@ -72,13 +74,6 @@ pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rs
     let own = definition.secret.clone();
     let rule = &mut definition.signature[index];
     let form = rule.secret.clone().unwrap_or(own);
-    let is_public = match rule.scheme {
-        Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
-        Scheme::Jwt | Scheme::Jws | Scheme::HttpSignature | Scheme::HttpMessageSignature => !["HS", "hmac"]
-            .iter()
-            .any(|shared| rule.algorithms[0].starts_with(shared)),
-        _ => false,
-    };
     if rule.scheme == Scheme::None {
         return Keys {
             signs: None,
