@@ -186,9 +186,7 @@ fn keyring(served: &[(String, String)]) -> Keyring {
     for (url, body) in served {
         let host = url.split('/').nth(2).unwrap_or_default().to_owned();
         let target = Hosts::new(&[host], None).check(url).expect("an https URL");
-        keyring
-            .remember(&target, body.as_bytes(), today())
-            .expect("usable keys");
+        keyring.remember(&target, body.as_bytes(), today());
     }
     keyring
 }

@@ -389,8 +389,8 @@ impl Reader {
         Body {
             document,
             form: None,
-            mapped: self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
             field: None,
+            mapped: self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
         }
     }
 

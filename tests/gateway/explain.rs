@@ -69,9 +69,7 @@ impl Recorded {
         for (url, body) in &self.signed.keys {
             let host = url.split('/').nth(2).expect("a host").to_owned();
             let target = Hosts::new(&[host], None).check(url).expect("an https URL");
-            keyring
-                .remember(&target, body.as_bytes(), self.signed.at)
-                .expect("usable keys");
+            keyring.remember(&target, body.as_bytes(), self.signed.at);
         }
         Case {
             catalogue,

@@ -64,7 +64,9 @@ fn named_url(find: &Find, sample: &Sample) -> Option<String> {
 pub fn is_public(rule: &Signature) -> bool {
     match rule.scheme {
         Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
-        Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
+        Scheme::Jwt | Scheme::Jws | Scheme::HttpSignature | Scheme::HttpMessageSignature => !["HS", "hmac"]
+            .iter()
+            .any(|shared| rule.algorithms[0].starts_with(shared)),
         _ => false,
     }
 }
