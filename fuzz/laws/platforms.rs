@@ -8,7 +8,7 @@ use hooksluice::clock::Timestamp;
 use hooksluice::delivery::{Headers, Method};
 use hooksluice::handshake::Handshakes;
 use hooksluice::keys::{Hosts, Keyring};
-use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, SecretEncoding, SecretForm};
+use hooksluice::provider::definition::{self, Definition, Find, HashName, Scheme, SecretEncoding, SecretForm};
 use hooksluice::provider::sample::Sample;
 use hooksluice::provider::{Provider, Settings};
 use hooksluice::verify::{Signed, Unsigned, Verifier, sign};
@@ -196,9 +196,20 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Option<Ke
     let own = definition.secret.clone();
     let rule = &mut definition.signature[index];
     let form = rule.secret.clone().unwrap_or(own);
+    // Keys in documents are tried as pinned ones.
+    if rule.keys.document.is_some() || (rule.keys.jwks.is_some() && rule.scheme != Scheme::Jwt) {
+        rule.keys = definition::Keys {
+            pinned: vec![String::new()],
+            ..definition::Keys::default()
+        };
+    }
+    // The sample's settings hold the secret.
+    if form.setting.is_some() {
+        return None;
+    }
     let is_public = match rule.scheme {
         // Signed with SHA-1 nothing is any more.
-        Scheme::Rsa if rule.algorithm == Some(HashName::Sha1) => return None,
+        Scheme::Rsa | Scheme::Ecdsa if rule.algorithm == Some(HashName::Sha1) => return None,
         Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
         Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
         _ => false,
