@@ -21,13 +21,15 @@ fn main() {
     if std::env::args().any(|argument| argument == "--bare-server") {
         return bare::serve();
     }
-    let deliveries = number("HOOKSLUICE_BENCH_DELIVERIES", 200_000);
+    let deliveries = number("HOOKSLUICE_BENCH_DELIVERIES", 200_000).next_multiple_of(10);
     let body = push(7 * 1024);
     println!(
         "GitHub push of {} bytes, {CONNECTIONS} connections, {deliveries} deliveries a row",
         body.len()
     );
-    println!("| server | µs CPU a delivery | above bare actix | deliveries/s | resident MiB |");
+    println!(
+        "| server | µs CPU a delivery | above bare actix | deliveries/s | resident MiB at a tenth, at half, at the end |"
+    );
     println!("| --- | ---: | ---: | ---: | ---: |");
 
     let only: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
@@ -37,7 +39,11 @@ fn main() {
         let load = Load::new(&server.address, "/in/github", &body, &signature(&body));
         load.run(CONNECTIONS, WARM_UP.min(deliveries));
         let before = server.cpu_micros();
-        let seconds = load.run(CONNECTIONS, deliveries);
+        let mut seconds = 0.0;
+        let resident = [deliveries / 10, deliveries * 4 / 10, deliveries / 2].map(|some| {
+            seconds += load.run(CONNECTIONS, some);
+            server.resident_mib()
+        });
         let micros = (server.cpu_micros() - before) as f64 / deliveries as f64;
         let base = *bare.get_or_insert(micros);
         // A broker that was not there at first would make this a row about the spool.
@@ -49,7 +55,7 @@ fn main() {
             "| {name} | {micros:.1} | {:+.1} | {:.0} | {} |",
             micros - base,
             deliveries as f64 / seconds,
-            server.resident_mib()
+            resident.map(|mib| mib.to_string()).join(", ")
         );
         server.stop();
     };

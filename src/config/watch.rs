@@ -11,9 +11,10 @@ use std::time::Duration;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
-/// How long nothing may happen before files count as completely written.
-const QUIET: Duration = Duration::from_millis(300);
+/// How long after a notice the files are looked at, and must look the same again to count as completely written.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// `<schemas>/<provider>/<event>/<version>.json`; a bound, for links may go in circles.
 const FOLDER_DEPTH: usize = 3;
@@ -33,9 +34,12 @@ pub struct Watch {
     watcher: RecommendedWatcher,
     folders: BTreeMap<PathBuf, RecursiveMode>,
     paths: Vec<PathBuf>,
+    /// Of what was last asked to be loaded.
     fingerprint: u64,
-    /// Something happened, and the files were not compared yet.
-    stirred: bool,
+    /// When to look at the files: something happened in their folders.
+    look_at: Option<Instant>,
+    /// What the last look found, where it was a change: the next one must find it, too.
+    seen: Option<u64>,
 }
 
 /// Watching is not possible: no signal handler, or no file watches left on this machine.
@@ -67,7 +71,8 @@ impl Watch {
             folders: BTreeMap::new(),
             paths: Vec::new(),
             fingerprint: 0,
-            stirred: false,
+            look_at: None,
+            seen: None,
         };
         watch.follow(paths)?;
         Ok(watch)
@@ -99,13 +104,18 @@ impl Watch {
         loop {
             tokio::select! {
                 Some(()) = self.hangup.recv() => return Reload::Signal,
-                Some(()) = self.changes.recv() => self.stirred = true,
-                () = tokio::time::sleep(QUIET), if self.stirred => {
-                    self.stirred = false;
+                // Later notices put nothing off: a journal beside the configuration is never at rest.
+                Some(()) = self.changes.recv() => _ = self.look_at.get_or_insert_with(|| Instant::now() + SETTLE),
+                () = sleep_until(self.look_at.unwrap_or_else(Instant::now)), if self.look_at.is_some() => {
                     let now = fingerprint(&self.paths);
-                    if now != self.fingerprint {
+                    if now == self.fingerprint {
+                        (self.look_at, self.seen) = (None, None);
+                    } else if self.seen == Some(now) {
+                        (self.look_at, self.seen) = (None, None);
                         self.fingerprint = now;
                         return Reload::Files;
+                    } else {
+                        (self.look_at, self.seen) = (Some(Instant::now() + SETTLE), Some(now));
                     }
                 }
             }

@@ -40,7 +40,8 @@ class SmallDisk:
 
 
 def small_disk(run):
-    run.disk = SmallDisk(run, "48m")
+    # Room for what is stored before the fault, and for its log.
+    run.disk = SmallDisk(run, f"{max(48, run.size // 100)}m")
     run.at_end.append(run.disk.close)
 
 

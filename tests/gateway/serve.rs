@@ -1,6 +1,8 @@
 //! A gateway's life, from the outside: what a reload takes and refuses, and what it does when nothing can be made durable.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::support::gateway::Setup;
 use crate::support::{Gateway, dump, get, http, needed, sign};
@@ -83,6 +85,31 @@ fn a_broken_configuration_is_refused_whole_and_the_former_one_stays() {
     });
     assert_eq!(deliver(&gateway, "/in/one", "s3cret", "d-2").status, 404);
     assert_eq!(deliver(&gateway, "/in/two", "s3cret", "d-2").status, 200);
+}
+
+/// As a journal in the configuration's folder does.
+#[test]
+fn a_change_is_noticed_beside_a_file_that_is_never_at_rest() {
+    let gateway = Gateway::start("sources:\n  one: { provider: github, secrets: [{ value: s3cret }] }\n");
+    let restless = gateway.path("restless");
+    let rest = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0.. {
+                if rest.load(Ordering::Relaxed) {
+                    break;
+                }
+                fs::write(&restless, format!("{turn}")).expect("written");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            rewrite(&gateway, |text| text.replace("one:", "two:"));
+        }));
+        rest.store(true, Ordering::Relaxed);
+        noticed.expect("it is noticed");
+    });
+    assert_eq!(deliver(&gateway, "/in/two", "s3cret", "d-1").status, 200);
 }
 
 #[test]
