@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 
 /// One HTTP request as it arrived at a source, body complete, nothing interpreted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RawDelivery {
     pub method: Method,
     /// Path as sent, still percent-encoded.

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod rate;
 pub mod secret;
 pub mod telemetry;
 pub mod units;
@@ -34,6 +35,8 @@ pub mod contract;
 pub mod event;
 
 pub mod lint;
+
+pub mod explain;
 
 pub mod destination;
 pub mod duplicates;

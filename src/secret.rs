@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Bytes that authenticate somebody. Never printed, wiped on drop.
@@ -26,6 +27,15 @@ impl Secret {
         std::str::from_utf8(&self.0).ok()
     }
 }
+
+/// Takes the same time wherever they differ.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        bool::from(self.expose().ct_eq(other.expose()))
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,14 +66,14 @@ pub struct SecretEntry {
 }
 
 /// Any setting that can hold a credential: plain text, `{ env }` or `{ file }`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Credential {
     Plain(Plain),
     From(CredentialFrom),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum CredentialFrom {
     Env(String),
@@ -71,7 +81,7 @@ pub enum CredentialFrom {
 }
 
 /// Text from the configuration file that must not print. Numbers and booleans are taken as written.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Plain(Secret);
 
 impl fmt::Debug for Plain {
@@ -134,6 +144,12 @@ impl SecretEntry {
             name: name.into(),
             secret,
         })
+    }
+}
+
+impl From<&str> for Credential {
+    fn from(text: &str) -> Self {
+        Self::Plain(Plain(Secret::new(text)))
     }
 }
 

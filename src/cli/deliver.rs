@@ -8,17 +8,19 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::files::ConfigFile;
+use super::fresh;
+use super::given::Given;
 use super::health::{reachable, root_cause};
 use super::output::{Failure, Output, printable, runtime};
 use crate::clock;
 use crate::config::{self, Config, LoadedSource};
 use crate::delivery::{HeaderName, HeaderValue, Headers, Method};
 use crate::provider::definition::{Alternative, Find};
+use crate::provider::listing::needs_secret;
 use crate::provider::nearest::did_you_mean;
 use crate::provider::sample::{Request, Sample};
-use crate::provider::settings::Given;
 use crate::provider::{Catalogue, Definition, Settings};
-use crate::secret::{NamedSecret, Secret};
+use crate::secret::NamedSecret;
 use crate::verify::{self, Signed, Unsigned};
 
 #[derive(Debug, clap::Args)]
@@ -45,12 +47,8 @@ struct What {
     /// The source whose secret, settings and URL are used [default: the only one of this provider]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Do without a configuration: take the secret from this variable. Needs `--to`.
-    #[arg(long, value_name = "VARIABLE", conflicts_with = "source", requires = "to")]
-    secret_env: Option<String>,
-    /// A setting of the provider, with `--secret-env`.
-    #[arg(long = "setting", value_name = "NAME=VALUE", requires = "secret_env")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    given: Given,
     /// Where to send it [default: the source's own URL on this machine]
     #[arg(long, value_name = "URL")]
     to: Option<String>,
@@ -203,9 +201,9 @@ impl Delivery {
 }
 
 fn prepare(what: &What) -> Result<Delivery, Failure> {
-    let signer = match &what.secret_env {
-        Some(variable) => without_config(what, variable)?,
-        None => from_config(what)?,
+    let signer = match what.given.is_given() {
+        true => without_config(what)?,
+        false => from_config(what)?,
     };
     let sample = sample(what, &signer)?;
     let body = match &what.body {
@@ -214,7 +212,15 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
         None => sample.body,
     };
     let mut headers = sample.request.headers;
-    let id_in_header = fresh_ids(&signer.definition, &mut headers);
+    let mut has_fresh_id = fresh_ids(&signer.definition, &mut headers);
+    let mut body = body;
+    if !has_fresh_id
+        && what.body.is_none()
+        && let Some(other) = fresh::body(&signer.definition, &body)
+    {
+        body = other;
+        has_fresh_id = true;
+    }
     let mut given = Headers::default();
     for line in &what.headers {
         let (name, value) = line
@@ -255,10 +261,21 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
         signature,
         ..
     } = &signer;
-    let signed = verify::sign(definition, secrets, settings, signature.as_deref(), unsigned)
-        .map_err(|problems| Failure::usage(format!("cannot sign for `{}`: {}", what.provider, problems.join("; "))))?;
+    let signed = verify::sign(definition, secrets, settings, signature.as_deref(), unsigned).map_err(|problems| {
+        let honest = match needs_secret(definition) {
+            true => "",
+            false => {
+                "; the platform signs with a key of its own, so that only it can make a delivery that a gateway takes"
+            }
+        };
+        Failure::usage(format!(
+            "cannot sign for `{}`: {}{honest}",
+            what.provider,
+            problems.join("; ")
+        ))
+    })?;
     let to = with_query(&with_query(&signer.to, &sample.request.query), &signed.added_query);
-    let note = (!id_in_header && !signer.definition.event.id.is_empty())
+    let note = (!has_fresh_id && !signer.definition.event.id.is_empty())
         .then_some("the event's id is in the body: sent again as it is, it counts as a duplicate");
     Ok(Delivery {
         event: sample.event,
@@ -296,32 +313,22 @@ fn from_config(what: &What) -> Result<Signer, Failure> {
     })
 }
 
-fn without_config(what: &What, variable: &str) -> Result<Signer, Failure> {
-    let secret = std::env::var(variable).map_err(|_| {
-        Failure::usage(format!(
-            "environment variable `{variable}` is not set; export the secret under that name"
-        ))
-    })?;
-    let mut given = BTreeMap::new();
-    for setting in &what.settings {
-        let (name, value) = setting
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("`--setting {setting}`: write it as `name=value`")))?;
-        let value: Given = serde_json::from_value(json!(value)).map_err(Failure::usage)?;
-        given.insert(name.to_owned(), value);
+fn without_config(what: &What) -> Result<Signer, Failure> {
+    if what.source.is_some() {
+        return Err(Failure::usage(
+            "`--source` is of a configuration; `--secret-env` and its like do without one",
+        ));
     }
-    let catalogue = Catalogue::built_in();
-    let provider = catalogue
-        .provider(&what.provider, &given)
-        .map_err(|errors| Failure::usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
-    let to = what.to.clone().unwrap_or_default();
+    let to = what
+        .to
+        .clone()
+        .ok_or_else(|| Failure::usage("without a configuration, say where to with `--to URL`"))?;
+    let catalogue = what.given.catalogue()?;
+    let provider = what.given.provider(&catalogue, &what.provider)?;
     Ok(Signer {
         definition: provider.definition,
         settings: provider.settings,
-        secrets: vec![NamedSecret {
-            name: variable.into(),
-            secret: Secret::new(secret),
-        }],
+        secrets: what.given.secrets()?,
         signature: None,
         believed: to.clone(),
         to,

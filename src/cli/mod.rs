@@ -2,14 +2,20 @@
 //!
 //! What a command found goes to standard output, as text or with `--json`; what went wrong goes to standard error, once.
 
+mod capture;
 mod check;
 mod deliver;
+mod explain;
 mod files;
+mod fresh;
+mod given;
 mod health;
 mod lint;
 mod output;
 mod providers;
 mod quickstart;
+mod record;
+mod scaffold;
 mod serve;
 mod stored;
 
@@ -53,6 +59,8 @@ enum Command {
     Sign(deliver::SignArgs),
     /// Send a truly signed delivery of a platform.
     Send(deliver::SendArgs),
+    /// Say why a captured delivery is not believed: which step fails, what was expected, and the likely cause.
+    Explain(explain::Args),
     /// Look at the events in the journal, also while the gateway runs.
     #[command(subcommand)]
     Events(stored::Events),
@@ -88,6 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Providers(args) => providers::run(&args, &mut out),
         Command::Sign(args) => deliver::sign(&args, &mut out),
         Command::Send(args) => deliver::send(&args, &mut out),
+        Command::Explain(args) => explain::run(&args, &mut out),
         Command::Events(command) => stored::events(&command, &mut out),
         Command::Quarantine(command) => stored::quarantine(&command, &mut out),
         Command::Health(args) => health::run(&args, &mut out),
@@ -100,5 +109,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.end(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_parsed() {
+        Cli::command().debug_assert();
     }
 }

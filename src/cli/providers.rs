@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::files::ConfigFile;
-use super::lint;
 use super::output::{Failure, Output};
-use crate::config::source::{needs_secret, signature_name};
-use crate::provider::definition::{Prove, Setting};
+use super::{lint, record, scaffold};
+use crate::provider::definition::{Confidence, Prove, Setting};
+use crate::provider::listing::{confidence, needs_secret, schemes};
+use crate::provider::markdown;
 use crate::provider::{Catalogue, Definition};
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,10 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigFile,
 
+    /// Print docs/providers.md, of the built-in ones.
+    #[arg(long, hide = true)]
+    markdown: bool,
+
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -26,11 +31,24 @@ pub struct Args {
 enum Command {
     /// Hold definitions against their samples: each verifies, and nothing forged does.
     Lint(lint::Args),
+    /// Make a folder for one more platform, to be filled in; the linter leads from there.
+    New(scaffold::Args),
+    /// Make a signed sample out of a captured delivery.
+    Record(record::Args),
 }
+
+const CHECK_IT: &str =
+    "from secondary sources or from memory; try one delivery of the platform's before you rely on it";
 
 pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     match &args.command {
         Some(Command::Lint(args)) => lint::run(args, out),
+        Some(Command::New(args)) => scaffold::run(args, out),
+        Some(Command::Record(args)) => record::run(args, out),
+        None if args.markdown => {
+            let page = markdown::page(&Catalogue::built_in()).map_err(Failure::usage)?;
+            out.bytes(page.as_bytes())
+        }
         None => show_or_list(args, out),
     }
 }
@@ -75,12 +93,16 @@ fn list(catalogue: &Catalogue, out: &mut Output) -> Result<(), Failure> {
                 definition.title.clone(),
                 definition.category.clone(),
                 schemes(definition).join(", "),
-                confidence(definition),
+                marked(definition),
                 names(definition.handshake.iter().map(|handshake| handshake.name.as_str())),
                 names(required(definition)),
             ]
         })
         .collect();
+    let reported = all
+        .iter()
+        .filter(|(_, definition)| definition.confidence == Confidence::Reported)
+        .count();
     out.table(
         &[
             "NAME",
@@ -92,7 +114,11 @@ fn list(catalogue: &Catalogue, out: &mut Output) -> Result<(), Failure> {
             "NEEDS SETTINGS",
         ],
         &rows,
-    )
+    )?;
+    match reported {
+        0 => Ok(()),
+        count => out.line(format!("* {count} only reported, {CHECK_IT}")),
+    }
 }
 
 fn show(catalogue: &Catalogue, name: &str, definition: &Definition, out: &mut Output) -> Result<(), Failure> {
@@ -108,8 +134,11 @@ fn show(catalogue: &Catalogue, name: &str, definition: &Definition, out: &mut Ou
     fact("signature", &schemes(definition).join(", "))?;
     fact(
         "proved by",
-        &format!("{}: {}", confidence(definition), definition.evidence.trim()),
+        &format!("{}: {}", marked(definition), definition.evidence.trim()),
     )?;
+    if definition.confidence == Confidence::Reported {
+        fact("* reported", CHECK_IT)?;
+    }
     fact("docs", &format!("{} (read {})", definition.docs, definition.read))?;
     fact("secret", &definition.secret.hint)?;
     for handshake in &definition.handshake {
@@ -176,9 +205,16 @@ fn snippet(name: &str, definition: &Definition) -> String {
         lines.push("    settings:".to_owned());
     }
     for (setting, declared) in settings {
+        let named = format!("${{{setting}}}");
+        let is_key_set = definition
+            .signature
+            .iter()
+            .any(|signature| signature.keys.jwks.as_deref() == Some(named.as_str()));
         let value = match (declared.credential, declared.list) {
             (true, _) => format!("{{ env: {variable}_{} }}", setting.to_uppercase()),
             (false, true) => "[\"…\"]".to_owned(),
+            // An address that is none would not load.
+            (false, false) if is_key_set => "\"https://example.com/.well-known/jwks.json\"".to_owned(),
             (false, false) => "\"…\"".to_owned(),
         };
         lines.push(format!(
@@ -249,22 +285,14 @@ fn types(catalogue: &Catalogue, name: &str, definition: &Definition) -> Result<V
     Ok(types)
 }
 
-fn schemes(definition: &Definition) -> Vec<String> {
-    let mut schemes = Vec::new();
-    for signature in &definition.signature {
-        let scheme = match &signature.name {
-            Some(name) => format!("{} ({name})", signature_name(signature)),
-            None => signature_name(signature),
-        };
-        if !schemes.contains(&scheme) {
-            schemes.push(scheme);
-        }
-    }
-    schemes
-}
-
-fn confidence(definition: &Definition) -> String {
-    format!("{:?}", definition.confidence).to_lowercase()
+/// Confidence, with a mark where it is none.
+fn marked(definition: &Definition) -> String {
+    let mark = if definition.confidence == Confidence::Reported {
+        " *"
+    } else {
+        ""
+    };
+    format!("{}{mark}", confidence(definition))
 }
 
 fn required(definition: &Definition) -> impl Iterator<Item = &str> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
+use crate::rate::Rate;
 use crate::secret::{Credential, CredentialFrom, Secret, SecretError};
 use crate::units::{ByteSize, HumanDuration};
 
@@ -32,9 +33,21 @@ pub struct Ingress {
     /// Bytes a second that a body must keep up after its first two seconds; slower is 408; 0: any. Default `1KiB`.
     /// `HOOKSLUICE__INGRESS__MIN_RATE`
     pub min_rate: ByteSize,
-    /// Deliveries that may be in work at once; more are 503 with `Retry-After`. Default 1024.
-    /// `HOOKSLUICE__INGRESS__MAX_IN_FLIGHT`
+    /// Deliveries that may be in work at once, from the complete body to the answer; more are 503 with `Retry-After`. Where
+    /// there are several sources, none holds more than is free. Default 1024. `HOOKSLUICE__INGRESS__MAX_IN_FLIGHT`
     pub max_in_flight: usize,
+    /// Bytes of bodies that may be in hand at once, shared out in the same way; what finds no room is 503 with
+    /// `Retry-After`, before it is read where its length is declared. Room for two of the largest at least. Working copies
+    /// come on top. Default `256MiB`.
+    /// `HOOKSLUICE__INGRESS__MAX_BODY_MEMORY`
+    pub max_body_memory: ByteSize,
+    /// Deliveries from one address (of IPv6: one /64 network), verified or not, such as `100/s`, `600/m` or `10000/h`; more
+    /// are 429 with `Retry-After`. A proxy that is not in `trusted_proxies` is one address. Default: any number.
+    /// `HOOKSLUICE__INGRESS__RATE_BY_ADDRESS`
+    pub rate_by_address: Option<Rate>,
+    /// Deliveries from all those addresses together from which nothing verified came within the last hour; more are 429.
+    /// Addresses that proved themselves are not counted. Default: any number. `HOOKSLUICE__INGRESS__RATE_OF_STRANGERS`
+    pub rate_of_strangers: Option<Rate>,
     /// Threads that serve connections. Default: one for each processor. `HOOKSLUICE__INGRESS__WORKERS`
     pub workers: Option<usize>,
     /// How long to go on accepting after SIGTERM while being not ready, so that load balancers notice. Default `5s`.
@@ -59,6 +72,9 @@ impl Default for Ingress {
             body_timeout: HumanDuration::from_secs(10),
             min_rate: ByteSize::kib(1),
             max_in_flight: 1024,
+            max_body_memory: ByteSize::mib(256),
+            rate_by_address: None,
+            rate_of_strangers: None,
             workers: None,
             drain_delay: HumanDuration::from_secs(5),
             shutdown_timeout: HumanDuration::from_secs(20),

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 use serde::Deserialize;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 pub use self::destination::{Destination, JOURNAL};
 pub use self::listeners::{Admin, Ingress};
@@ -183,11 +184,11 @@ fn read(
     }
 }
 
-fn read_file(path: &Path) -> Result<(String, String, config::FileFormat), Problem> {
+fn read_file(path: &Path) -> Result<(String, Zeroizing<String>, config::FileFormat), Problem> {
     let name = path.display().to_string();
     let format = tree::format_of(path)?;
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok((name, text, format)),
+        Ok(text) => Ok((name, Zeroizing::new(text), format)),
         Err(error) => Err(Problem::new(
             name,
             format!("cannot read the configuration file: {error}"),
@@ -311,6 +312,18 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
             Ok(source) => sources.push(source),
             Err(found) => problems.extend(found),
         }
+    }
+    if let Some(largest) = sources.iter().max_by_key(|source| source.body_limit)
+        && largest.body_limit.as_u64().saturating_mul(2) > config.ingress.max_body_memory.as_u64()
+    {
+        problems.push(Problem::new(
+            "ingress.max_body_memory",
+            format!(
+                "is less than two bodies of `sources.{}` may have ({} each): a source never holds more than is free",
+                largest.name, largest.body_limit
+            ),
+            "make it many times the largest body, or lower that source's `body_limit`",
+        ));
     }
     let watched = watched(&config);
     Loaded {

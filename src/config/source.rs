@@ -11,9 +11,9 @@ use super::destination::JOURNAL;
 use super::problem::Problem;
 use super::{Config, check};
 use crate::contract::{Policy, SchemaFile};
-use crate::provider::definition::{Scheme, Signature};
 use crate::provider::settings::Given;
 use crate::provider::{Catalogue, CatalogueError, Definition, Settings};
+use crate::rate::Rate;
 use crate::secret::{NamedSecret, SecretEntry};
 use crate::units::{ByteSize, HumanDuration};
 
@@ -57,6 +57,9 @@ pub struct Source {
     /// Largest body. Default: the provider's, else `ingress.body_limit`.
     #[serde(default)]
     pub body_limit: Option<ByteSize>,
+    /// Verified deliveries, such as `100/s`, `600/m` or `10000/h`; more are 429 with `Retry-After`. Default: any number.
+    #[serde(default)]
+    pub rate: Option<Rate>,
     /// What the sender hears when its delivery is durable.
     #[serde(default)]
     pub answer: AnswerStatus,
@@ -131,6 +134,8 @@ pub struct LoadedSource {
     /// The URL that the platform calls, where that is configured.
     pub public_url: Option<String>,
     pub body_limit: ByteSize,
+    /// How many verified deliveries are taken.
+    pub rate: Option<Rate>,
     /// From the complete body to the answer.
     pub ack_budget: Duration,
     /// What the sender hears when its delivery is durable.
@@ -267,6 +272,7 @@ impl Source {
                 Some(format!("{base}{}", self.path(name)))
             }),
             body_limit,
+            rate: self.rate,
             ack_budget: ack_budget(config.ingress.ack_budget.get(), deadline.map(HumanDuration::get)),
             answer_status: self.answer.status.or(definition.answer.status).unwrap_or(200),
             definition,
@@ -308,27 +314,4 @@ fn definition_problem(place: &str, key: &str, error: &dyn std::fmt::Display) -> 
         format!("provider.toml: `{key}`: {error}"),
         "mend the provider's file",
     )
-}
-
-/// Whether any of the provider's ways to sign is keyed by a secret of the user's.
-pub fn needs_secret(definition: &Definition) -> bool {
-    definition.signature.iter().any(|signature| {
-        let form = signature.secret.as_ref().unwrap_or(&definition.secret);
-        let keys = &signature.keys;
-        let fetched = !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some();
-        !form.none && !fetched && signature.scheme != Scheme::None
-    })
-}
-
-/// What a signature alternative is called: `hmac-sha256`, `ed25519`, `token`.
-pub fn signature_name(signature: &Signature) -> String {
-    let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-    let scheme = match signature.scheme {
-        Scheme::RsaPss => "rsa-pss".to_owned(),
-        scheme => text(&scheme),
-    };
-    match signature.algorithm {
-        Some(algorithm) => format!("{scheme}-{}", text(&algorithm)),
-        None => scheme,
-    }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use config::{Environment, FileFormat, Source as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
 use super::problem::Problem;
 use crate::provider::nearest::did_you_mean;
@@ -17,8 +18,8 @@ use crate::provider::template::unknown_field;
 /// In front of every environment variable that is a setting.
 pub const PREFIX: &str = "HOOKSLUICE";
 
-/// The joined layers.
-#[derive(Debug, Default)]
+/// The joined layers. Holds secrets: does not print, and wipes its texts when dropped.
+#[derive(Default)]
 pub struct Tree {
     root: Map<String, Value>,
     /// Dotted paths that the environment gave, and whose text was not yet read as YAML.
@@ -87,7 +88,10 @@ impl Tree {
                 "not a table of settings",
                 "see docs/configuration.md",
             )),
-            Err(error) => Err(Problem::new(place, error.to_string(), "mend the syntax")),
+            Err(error) => {
+                let text = file.map_or("", |(_, text, _)| text);
+                Err(Problem::new(place, syntax(&error, text), "mend the syntax"))
+            }
         }
     }
 
@@ -103,16 +107,12 @@ impl Tree {
     }
 
     /// Reads a section, with every unknown key reported; `None` when it cannot be read at all.
-    pub fn read<T: DeserializeOwned>(
-        &mut self,
-        place: &str,
-        mut value: Value,
-        problems: &mut Vec<Problem>,
-    ) -> Option<T> {
+    pub fn read<T: DeserializeOwned>(&mut self, place: &str, value: Value, problems: &mut Vec<Problem>) -> Option<T> {
+        let mut value = Wiped(value);
         let before = problems.len();
         // Each turn takes away an unknown key or an untried value of the environment, so there is an end to it.
         loop {
-            let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+            let error = match serde_path_to_error::deserialize::<_, T>(&value.0) {
                 Ok(read) if problems.len() == before => return Some(read),
                 Ok(_) => return None,
                 Err(error) => error,
@@ -125,14 +125,14 @@ impl Tree {
                     _ => &segments[..],
                 };
                 problems.push(unknown_key(self, &join(place, parent), field, &known));
-                let table = locate(&mut value, parent).and_then(Value::as_object_mut);
+                let table = locate(&mut value.0, parent).and_then(Value::as_object_mut);
                 match table.and_then(|table| table.remove(field)) {
                     Some(_) => continue,
                     None => return None,
                 }
             }
             let path = join(place, &segments);
-            if self.try_as_yaml(place, &path, &mut value) {
+            if self.try_as_yaml(place, &path, &mut value.0) {
                 continue;
             }
             let (message, remedy) = explain(&message);
@@ -185,6 +185,30 @@ impl Tree {
     }
 }
 
+impl Drop for Tree {
+    fn drop(&mut self) {
+        self.root.values_mut().for_each(wipe);
+    }
+}
+
+/// A section while it is read.
+struct Wiped(Value);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(table) => table.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
 fn unknown_key(tree: &Tree, parent: &str, key: &str, known: &[&str]) -> Problem {
     let place = if parent.is_empty() {
         key.to_owned()
@@ -202,12 +226,45 @@ fn unknown_key(tree: &Tree, parent: &str, key: &str, known: &[&str]) -> Problem 
     Problem::new(place, format!("unknown key{}{hint}", from.unwrap_or_default()), remedy)
 }
 
+/// What is wrong with a file that cannot be parsed, and where: without the line or the key, which may hold a secret.
+fn syntax(error: &config::ConfigError, text: &str) -> String {
+    let config::ConfigError::FileParse { cause, .. } = error else {
+        return "not a table of settings".into();
+    };
+    if let Some(error) = cause.downcast_ref::<toml::de::Error>() {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        return format!("{} at line {line} column {column}", error.message());
+    }
+    let said = cause.to_string();
+    // The YAML parser's words end in the place, and begin with the key where one is doubled.
+    if let Some((what, place)) = said.rsplit_once(" at byte ")
+        && let Some((_, place)) = place.split_once(" line ")
+        && place.split(' ').count() == 3
+        && place.ends_with(|last: char| last.is_ascii_digit())
+    {
+        let doubled = "duplicated key in mapping";
+        let what = if what.ends_with(doubled) { doubled } else { what };
+        return format!("{what} at line {place}");
+    }
+    "a table, a key or a number is of a form that cannot be read".into()
+}
+
 /// A message without the value that it is about: it may be a secret in the wrong place.
 fn explain(message: &str) -> (String, String) {
-    let masked = match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => format!("{}text{}", &message[..start], &message[end + 1..]),
-        _ => message.to_owned(),
-    };
+    let mut masked = message.to_owned();
+    for start in ["invalid type: ", "invalid value: "] {
+        // The value may hold these words too; what is expected is ours, and comes last.
+        if let Some((value, expected)) = message
+            .strip_prefix(start)
+            .and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            let kind = value.split(['"', '`']).next().unwrap_or_default().trim();
+            let kind = if kind == "string" { "text" } else { kind };
+            masked = format!("{start}{kind}, expected {expected}");
+        }
+    }
     if masked.contains("untagged enum Credential") || masked.contains("untagged enum Given") {
         return (
             "not a value that can be read".into(),

@@ -105,7 +105,9 @@ impl Watch {
             tokio::select! {
                 Some(()) = self.hangup.recv() => return Reload::Signal,
                 // Later notices put nothing off: a journal beside the configuration is never at rest.
-                Some(()) = self.changes.recv() => _ = self.look_at.get_or_insert_with(|| Instant::now() + SETTLE),
+                Some(()) = self.changes.recv() => {
+                    self.look_at.get_or_insert_with(|| Instant::now() + SETTLE);
+                }
                 () = sleep_until(self.look_at.unwrap_or_else(Instant::now)), if self.look_at.is_some() => {
                     let now = fingerprint(&self.paths);
                     if now == self.fingerprint {

@@ -12,7 +12,7 @@ use crate::delivery::RawDelivery;
 use crate::keys::{Hosts, Target};
 use crate::provider::definition::{self, Prove};
 use crate::provider::{Definition, Settings};
-use crate::secret::NamedSecret;
+use crate::secret::{NamedSecret, Secret};
 use crate::verify::VerifiedDelivery;
 use crate::verify::find::{Allowed, Condition, Finder, Scope, View};
 use crate::verify::pointers::Pointers;
@@ -47,7 +47,7 @@ struct Challenge {
 enum Proof {
     Signature,
     /// Where the token is, and the values that will do. Compared in constant time.
-    Token(Finder, Vec<Vec<u8>>),
+    Token(Finder, Vec<Secret>),
     Nothing,
 }
 
@@ -155,18 +155,11 @@ impl Challenge {
             (Prove::Nothing, None) => Proof::Nothing,
             (Prove::Token, Some(token)) => {
                 let find = Finder::compile(&token.find, Allowed::default(), settings, pointers, problems)?;
-                let mut values: Vec<Vec<u8>> = settings
-                    .texts(&token.setting)
-                    .iter()
-                    .map(|text| text.clone().into_bytes())
-                    .collect();
-                values.extend(
-                    settings
-                        .credential(&token.setting)
-                        .map(|secret| secret.expose().to_vec()),
-                );
+                let texts = settings.texts(&token.setting).iter();
+                let mut values: Vec<Secret> = texts.map(|text| Secret::new(text.as_str())).collect();
+                values.extend(settings.credential(&token.setting).cloned());
                 // An empty one would be what everybody has who sends none.
-                values.retain(|value| !value.is_empty());
+                values.retain(|value| !value.expose().is_empty());
                 Proof::Token(find, values)
             }
             _ => return problems.none("`token` goes with `prove = \"token\"`, and only with it"),
@@ -200,9 +193,9 @@ impl Challenge {
                 .get(view, &Scope::default())
                 .map_err(malformed)?
                 .unwrap_or_default();
-            let same = values
-                .iter()
-                .fold(subtle::Choice::from(0), |same, value| same | value.ct_eq(&given));
+            let same = values.iter().fold(subtle::Choice::from(0), |same, value| {
+                same | value.expose().ct_eq(&given)
+            });
             if !bool::from(same) {
                 return Err(HandshakeError::Token);
             }

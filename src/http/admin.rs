@@ -11,6 +11,7 @@ use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use subtle::ConstantTimeEq;
 
+use super::capacity::Counter;
 use crate::secret::Secret;
 use crate::telemetry::Metrics;
 use crate::telemetry::recent::Recent;
@@ -29,6 +30,8 @@ pub struct Admin {
     pub draining: Arc<AtomicBool>,
     pub token: Option<Secret>,
     pub recent: Recent,
+    /// What the ingress holds of bodies.
+    pub bytes: Counter,
 }
 
 pub fn routes(service: &mut web::ServiceConfig) {
@@ -44,6 +47,8 @@ pub fn routes(service: &mut web::ServiceConfig) {
 
 async fn metrics(admin: Data<Admin>) -> HttpResponse {
     admin.health.refresh(&admin.metrics);
+    let bytes = admin.bytes.load(Ordering::Acquire);
+    admin.metrics.body_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(admin.metrics.encode())

@@ -7,6 +7,8 @@ use std::time::Duration;
 use actix_web::http::Method;
 use ipnet::IpNet;
 
+use super::capacity::Counter;
+use super::senders::Senders;
 use crate::pipeline::Source;
 use crate::telemetry::SourceMetrics;
 
@@ -16,6 +18,7 @@ pub struct Gateway {
     /// By path, as it is sent.
     pub endpoints: HashMap<String, Arc<Endpoint>>,
     pub limits: Limits,
+    pub senders: Senders,
     /// Counts what called no source: `source="unknown"`.
     pub unknown: Arc<SourceMetrics>,
 }
@@ -28,6 +31,8 @@ pub struct Limits {
     /// Bytes a second.
     pub min_rate: u64,
     pub max_in_flight: usize,
+    /// Bytes of bodies.
+    pub max_body_memory: usize,
 }
 
 /// A source at its path.
@@ -41,6 +46,16 @@ pub struct Endpoint {
     /// The URL that the platform calls, without its query, where that is configured.
     pub public_url: Option<String>,
     pub answer: AnswerForm,
+    pub held: Held,
+}
+
+/// What the deliveries of one source hold of what all share.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Deliveries in work.
+    pub places: Counter,
+    /// Bytes of bodies.
+    pub bytes: Counter,
 }
 
 /// What the platform wants to hear when its delivery is durable.

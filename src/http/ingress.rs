@@ -15,20 +15,30 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::body::{self, BodyLimits};
+use super::capacity::{Cap, Counter, Taken};
 use super::gateway::{Endpoint, Gateway};
-use super::proxies;
+use super::head;
+use super::proxies::{self, Origin};
 use super::response::{self, TurnedAway};
 use crate::clock;
 use crate::delivery::RawDelivery;
 use crate::pipeline::{self, Accepted, Refusal};
 use crate::telemetry::recent::{Entry, Recent};
-use crate::telemetry::{Account, Outcome};
+use crate::telemetry::{Account, Limit, Outcome};
+
+/// Characters of a method that the inspector shows; the longest in common use has 7.
+const LONGEST_METHOD: usize = 16;
 
 /// What all workers of the ingress share.
 #[derive(Debug)]
 pub struct Ingress {
     pub gateway: Arc<ArcSwap<Gateway>>,
+    /// Deliveries whose head arrived and whose answer is not made.
     pub in_flight: Arc<AtomicUsize>,
+    /// Deliveries in work: the body is complete, the outcome is not.
+    pub places: Counter,
+    /// Bytes of the bodies in hand.
+    pub bytes: Counter,
     pub draining: Arc<AtomicBool>,
     pub recent: Recent,
 }
@@ -37,9 +47,9 @@ pub struct Ingress {
 struct InHand(Arc<AtomicUsize>);
 
 impl InHand {
-    fn take(in_flight: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let taken = Self(in_flight.clone());
-        (in_flight.fetch_add(1, Ordering::AcqRel) < most).then_some(taken)
+    fn new(in_flight: &Arc<AtomicUsize>) -> Self {
+        in_flight.fetch_add(1, Ordering::AcqRel);
+        Self(in_flight.clone())
     }
 }
 
@@ -47,6 +57,13 @@ impl Drop for InHand {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// What a delivery holds until its outcome is there.
+struct Holds {
+    _in_hand: InHand,
+    place: Taken,
+    bytes: Taken,
 }
 
 /// What the log and the inspector say of a delivery, whatever became of it.
@@ -61,51 +78,73 @@ struct Line {
 
 pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<Ingress>) -> HttpResponse {
     let gateway = ingress.gateway.load_full();
+    let origin = proxies::origin(&request, &gateway.limits.trusted_proxies);
     let mut line = Line {
         source: "unknown".into(),
         started: std::time::Instant::now(),
         received: clock::now(),
-        sender: None,
-        method: request.method().to_string(),
+        sender: origin.sender,
+        // Anything up to the size of a head may stand there.
+        method: request.method().as_str().chars().take(LONGEST_METHOD).collect(),
         bytes: 0,
     };
     let Some(endpoint) = gateway.endpoints.get(request.path()).cloned() else {
         let account = Account::open(gateway.unknown.clone());
-        return unread(turn_away(&ingress, account, &line, &TurnedAway::UnknownSource), payload);
+        let why = match gateway.senders.admit(origin.sender) {
+            Ok(()) => TurnedAway::UnknownSource,
+            Err(too_fast) => too_fast.into(),
+        };
+        return unread(turn_away(&ingress, account, &line, &why), payload);
     };
     line.source = endpoint.source.origin.source().clone();
     let account = Account::open(endpoint.source.metrics.clone());
-    let Some(in_hand) = InHand::take(&ingress.in_flight, gateway.limits.max_in_flight) else {
-        return unread(turn_away(&ingress, account, &line, &TurnedAway::Overloaded), payload);
+    let mut holds = Holds {
+        _in_hand: InHand::new(&ingress.in_flight),
+        place: Taken::of(&ingress.places, &endpoint.held.places),
+        bytes: Taken::of(&ingress.bytes, &endpoint.held.bytes),
     };
-    let raw = match receive(&request, &mut payload, &endpoint, &gateway).await {
+    let raw = match receive(&request, &mut payload, origin, &endpoint, &gateway, &mut holds).await {
         Ok(raw) => raw,
         Err(turned_away) => return unread(turn_away(&ingress, account, &line, &turned_away), payload),
     };
-    line.sender = raw.sender;
     line.bytes = raw.body.len();
 
     // A task of its own: a client that hangs up changes nothing about what is published or counted.
-    let task = actix_web::rt::spawn(carry(ingress.clone(), endpoint, raw, account, line, in_hand));
-    let mut response = task.await.unwrap_or_else(|error| {
+    let task = actix_web::rt::spawn(carry(ingress.clone(), gateway, endpoint, raw, account, line, holds));
+    let (response, proved) = task.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a delivery's task died");
-        TurnedAway::Refused(Refusal::Internal("task died".into())).response()
+        (
+            TurnedAway::Refused(Refusal::Internal("task died".into())).response(),
+            false,
+        )
     });
-    if ingress.draining.load(Ordering::Acquire) {
+    if proved && !ingress.draining.load(Ordering::Acquire) {
         response
-            .head_mut()
-            .set_connection_type(actix_http::ConnectionType::Close);
+    } else {
+        closing(response)
     }
+}
+
+/// Ends the connection with this answer. Only who proved itself keeps one: actix bounds the time of a connection's first
+/// head and of no later one, so a stranger could hold it for ever with half a second head.
+fn closing(mut response: HttpResponse) -> HttpResponse {
+    response
+        .head_mut()
+        .set_connection_type(actix_http::ConnectionType::Close);
     response
 }
 
-/// Checks what can be checked without the body, then reads it within the limits.
+/// Checks what can be checked without the body, then reads it within the limits and takes a place in the work.
 async fn receive(
     request: &HttpRequest,
     payload: &mut Payload,
+    origin: Origin,
     endpoint: &Endpoint,
     gateway: &Gateway,
+    holds: &mut Holds,
 ) -> Result<RawDelivery, TurnedAway> {
+    gateway.senders.admit(origin.sender)?;
+    head::check(request)?;
     if !endpoint.methods.contains(request.method()) {
         return Err(TurnedAway::Method(endpoint.methods.clone()));
     }
@@ -116,6 +155,15 @@ async fn receive(
     if encoded {
         return Err(TurnedAway::Encoding);
     }
+    let shared = gateway.endpoints.len() > 1;
+    let places = Cap {
+        most: gateway.limits.max_in_flight,
+        shared,
+    };
+    // Turned away before its body costs anything. The place is taken when the body is there: a slow one holds none.
+    if !holds.place.could_take(1, places) {
+        return Err(TurnedAway::Overloaded(Limit::InFlight));
+    }
     let declared = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
@@ -123,10 +171,16 @@ async fn receive(
         bytes: endpoint.body_limit,
         timeout: gateway.limits.body_timeout,
         min_rate: gateway.limits.min_rate,
+        memory: Cap {
+            most: gateway.limits.max_body_memory,
+            shared,
+        },
     };
-    let body = body::read(payload, declared, &limits).await?;
+    let body = body::read(payload, declared, &limits, &mut holds.bytes).await?;
+    if !holds.place.take(1, places) {
+        return Err(TurnedAway::Overloaded(Limit::InFlight));
+    }
 
-    let origin = proxies::origin(request, &gateway.limits.trusted_proxies);
     let mut url = match &endpoint.public_url {
         Some(url) => url.clone(),
         None => format!("{}{}", origin.base_url, request.path()),
@@ -152,14 +206,20 @@ async fn receive(
 
 async fn carry(
     ingress: Data<Ingress>,
+    gateway: Arc<Gateway>,
     endpoint: Arc<Endpoint>,
     raw: RawDelivery,
     mut account: Account,
     line: Line,
-    _in_hand: InHand,
-) -> HttpResponse {
+    _holds: Holds,
+) -> (HttpResponse, bool) {
     let deadline = Instant::now() + endpoint.source.ack_budget;
-    match pipeline::process(&endpoint.source, &raw, &mut account, deadline).await {
+    let processed = pipeline::process(&endpoint.source, &raw, &mut account, deadline).await;
+    let proved = account.is_proved();
+    if proved {
+        gateway.senders.proved(raw.sender);
+    }
+    let response = match processed {
         Ok(accepted) => {
             let response = response::accepted(&accepted, &endpoint.answer);
             let outcome = accepted.outcome();
@@ -173,13 +233,14 @@ async fn carry(
             response
         }
         Err(refusal) => turn_away(&ingress, account, &line, &refusal.into()),
-    }
+    };
+    (response, proved)
 }
 
 /// An answer before the body was read to its end. As long as the payload lives, actix closes the connection after a
 /// bounded time; once it is dropped, actix reads on for as long as a chunked sender goes on sending.
 fn unread(response: HttpResponse, payload: Payload) -> HttpResponse {
-    response
+    closing(response)
         .map_body(|_, body| Unread {
             body,
             _payload: payload,
@@ -207,10 +268,18 @@ impl MessageBody for Unread {
 /// Says the failure once, in the log, the books and the inspector.
 fn turn_away(ingress: &Ingress, account: Account, line: &Line, turned_away: &TurnedAway) -> HttpResponse {
     let outcome = turned_away.outcome();
+    let limit = turned_away.limit();
+    if let Some(limit) = limit {
+        account.shed(limit);
+    }
     account.settle(outcome);
     let reason = turned_away.to_string();
     let status = turned_away.status().as_u16();
     match outcome {
+        // Who sends too much must not fill the log with it: these are counted, and the inspector shows them.
+        _ if limit.is_some() => {
+            tracing::debug!(source = %line.source, sender = ?line.sender, status, reason, "delivery shed");
+        }
         Outcome::Refused => {
             tracing::warn!(source = %line.source, sender = ?line.sender, status, reason, "delivery refused");
         }

@@ -2,13 +2,17 @@
 
 pub mod admin;
 mod body;
+mod capacity;
 mod gateway;
+mod head;
 mod ingress;
-mod proxies;
+pub mod proxies;
 mod response;
+mod senders;
 mod server;
 mod tls;
 
 pub use admin::Health;
-pub use gateway::{AnswerForm, Endpoint, Gateway, Limits};
+pub use gateway::{AnswerForm, Endpoint, Gateway, Held, Limits};
+pub use senders::Senders;
 pub use server::{Server, ServerError};

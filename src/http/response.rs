@@ -7,17 +7,19 @@ use serde::Serialize;
 
 use super::body::BodyError;
 use super::gateway::AnswerForm;
+use super::head::HeadError;
 use crate::contract::Violation;
 use crate::handshake::{HandshakeError, Reply};
 use crate::pipeline::{Accepted, Acknowledgement, Refusal};
-use crate::telemetry::Outcome;
+use crate::rate::Wait;
+use crate::telemetry::{Limit, Outcome};
 use crate::verify::VerifyError;
 
 /// Tells the consumer's side of a delivery: the id under which its event is published.
 pub const EVENT_ID: &str = "hooksluice-event-id";
 
 /// Seconds after which a sender may try again.
-const RETRY_SECONDS: &str = "5";
+const RETRY_SECONDS: u64 = 5;
 
 /// Why a delivery was turned away, by this listener or further in.
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +32,42 @@ pub enum TurnedAway {
     Encoding,
     #[error("{0}")]
     Body(#[from] BodyError),
-    #[error("too many deliveries in hand")]
-    Overloaded,
+    #[error("{0}")]
+    Head(#[from] HeadError),
+    /// Counted before anything was believed.
+    #[error("this sender too fast: {}", .0.why())]
+    TooFast(Limit, Wait),
+    #[error("overloaded: {}", .0.why())]
+    Overloaded(Limit),
     #[error("{0}")]
     Refused(#[from] Refusal),
 }
 
+impl From<(Limit, Wait)> for TurnedAway {
+    fn from((limit, wait): (Limit, Wait)) -> Self {
+        Self::TooFast(limit, wait)
+    }
+}
+
 impl TurnedAway {
+    /// The limit that was met, if it is that.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TooFast(limit, _) | Self::Overloaded(limit) => Some(*limit),
+            Self::Body(BodyError::NoRoom) => Some(Limit::BodyMemory),
+            Self::Refused(Refusal::TooFast(_)) => Some(Limit::SourceRate),
+            _ => None,
+        }
+    }
+
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::UnknownSource | Self::Method(_) | Self::Encoding => Outcome::Rejected,
+            Self::UnknownSource | Self::Method(_) | Self::Encoding | Self::Head(_) | Self::TooFast(..) => {
+                Outcome::Rejected
+            }
             Self::Body(BodyError::CutOff(_)) => Outcome::Aborted,
             Self::Body(BodyError::TooLarge(_) | BodyError::TooSlow) => Outcome::Rejected,
-            Self::Overloaded => Outcome::Refused,
+            Self::Body(BodyError::NoRoom) | Self::Overloaded(_) => Outcome::Refused,
             Self::Refused(refusal) => refusal.outcome(),
         }
     }
@@ -54,8 +79,9 @@ impl TurnedAway {
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Body(BodyError::TooLarge(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-            Self::Body(BodyError::CutOff(_)) => StatusCode::BAD_REQUEST,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(BodyError::CutOff(_)) | Self::Head(_) => StatusCode::BAD_REQUEST,
+            Self::TooFast(..) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Body(BodyError::NoRoom) | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(refusal) => match refusal {
                 // Our own fault: a 4xx would make the loss permanent.
                 Refusal::Unverified(VerifyError::KeysUnavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
@@ -63,6 +89,7 @@ impl TurnedAway {
                     VerifyError::Missing(_)
                     | VerifyError::Malformed(_)
                     | VerifyError::Mismatch
+                    | VerifyError::Digest(_)
                     | VerifyError::Timestamp
                     | VerifyError::Stale(_)
                     | VerifyError::Future(_)
@@ -71,6 +98,7 @@ impl TurnedAway {
                 ) => StatusCode::UNAUTHORIZED,
                 Refusal::Handshake(HandshakeError::Token | HandshakeError::Url(_)) => StatusCode::UNAUTHORIZED,
                 Refusal::Handshake(HandshakeError::Malformed(_)) => StatusCode::BAD_REQUEST,
+                Refusal::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
                 Refusal::Contract(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 Refusal::Publish(_) | Refusal::TwinInFlight | Refusal::Internal(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
@@ -81,18 +109,18 @@ impl TurnedAway {
     pub fn response(&self) -> HttpResponse {
         let status = self.status();
         let mut response = builder(status);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((RETRY_AFTER, RETRY_SECONDS));
+        let retry_after = match self {
+            Self::TooFast(_, wait) | Self::Refused(Refusal::TooFast(wait)) => Some(wait.seconds()),
+            _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS),
+        };
+        if let Some(seconds) = retry_after {
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
         }
         if let Self::Method(allowed) = self {
             let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             if let Ok(value) = HeaderValue::from_str(&list) {
                 response.insert_header((ALLOW, value));
             }
-        }
-        if matches!(self, Self::Body(_)) {
-            // What is left of the body will not be read.
-            response.force_close();
         }
         let violations = match self {
             Self::Refused(Refusal::Contract(enforced)) => &enforced.violations[..],

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::admin::{self, Health};
+use super::capacity::Counter;
 use super::gateway::Gateway;
 use super::ingress::{self, Ingress};
 use super::tls::Certificate;
@@ -68,9 +69,12 @@ impl Server {
             Arc::<AtomicBool>::default(),
             Recent::default(),
         );
+        let bytes = Counter::default();
         let shared = Data::new(Ingress {
             gateway,
             in_flight: in_flight.clone(),
+            places: Arc::default(),
+            bytes: bytes.clone(),
             draining: draining.clone(),
             recent: recent.clone(),
         });
@@ -110,6 +114,7 @@ impl Server {
             draining: draining.clone(),
             token: loaded.admin_token.clone(),
             recent,
+            bytes,
         });
         let admin = HttpServer::new(move || App::new().app_data(state.clone()).configure(admin::routes))
             .workers(1)

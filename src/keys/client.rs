@@ -15,18 +15,20 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 
 use super::target::{Target, may_connect};
+use crate::secret::Credential;
 
 /// How keys are fetched (`outbound:`).
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Networks (CIDR) that may be connected to although they are not public. Default: none.
     /// `HOOKSLUICE__OUTBOUND__ALLOW_ADDRESSES`.
     pub allow_addresses: Vec<IpNet>,
-    /// HTTP proxy that fetches go through (`http://proxy.internal:3128`). It resolves names itself, so it must do the
-    /// checking of addresses; proxies named by the environment are not used. Default: none.
+    /// HTTP proxy that fetches go through (`http://proxy.internal:3128`, or with `user:password@`), a credential. It
+    /// resolves names itself, so it must do the checking of addresses; proxies named by the environment are not used.
+    /// Default: none.
     /// `HOOKSLUICE__OUTBOUND__PROXY`.
-    pub proxy: Option<String>,
+    pub proxy: Option<Credential>,
     /// PEM file of certificate authorities to trust besides the system's. Default: none. `HOOKSLUICE__OUTBOUND__CA`.
     pub ca: Option<PathBuf>,
 }
@@ -69,7 +71,7 @@ impl Fetcher {
     /// Fails on a CA file or a proxy that cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, String> {
         let allowed: Arc<[IpNet]> = settings.allow_addresses.clone().into();
-        let proxy = settings.proxy.as_deref().map(parse_proxy).transpose()?;
+        let proxy = settings.proxy.as_ref().map(parse_proxy).transpose()?;
         let resolver = Guard {
             allowed: allowed.clone(),
             proxy: proxy.as_ref().and_then(|(_, host)| host.clone()),
@@ -166,8 +168,10 @@ fn tls(settings: &Settings) -> Result<ClientConfig, String> {
 }
 
 /// The proxy, and its name, which may resolve to a private address.
-fn parse_proxy(url: &str) -> Result<(Proxy, Option<String>), String> {
+fn parse_proxy(url: &Credential) -> Result<(Proxy, Option<String>), String> {
     let unusable = |reason: &str| format!("outbound.proxy: {reason}; expected such as `http://proxy.internal:3128`");
+    let secret = url.load().map_err(|error| format!("outbound.proxy: {error}"))?;
+    let url = secret.expose_str().ok_or_else(|| unusable("not text"))?;
     let parsed = Url::parse(url).map_err(|_| unusable("not a URL"))?;
     let proxy = Proxy::all(url).map_err(|_| unusable("not a proxy's URL"))?;
     Ok((proxy, parsed.host_str().map(str::to_owned)))

@@ -28,7 +28,7 @@ use client::{Fetched, Fetcher};
 
 /// URLs remembered at most. A platform has one key set, SNS one certificate a region and year.
 const MOST_URLS: usize = 256;
-/// URLs fetched for the first time, or again after they expired, in one minute.
+/// URLs fetched for the first time, or again after they expired, in one minute; and confirmations.
 const NEW_URLS_A_MINUTE: u32 = 60;
 /// Seconds for which a failed URL, or a key set without the wanted key id, is not asked again.
 const REST: i64 = 60;
@@ -45,6 +45,8 @@ pub struct Keyring {
     fetcher: OnceLock<Result<Fetcher, String>>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     minute: Mutex<(i64, u32)>,
+    /// Confirmations have a budget of their own: whoever replays one must not keep keys from being fetched.
+    confirmations: Mutex<(i64, u32)>,
 }
 
 /// One URL's keys.
@@ -135,7 +137,8 @@ impl Keyring {
     }
 
     /// Fetches a URL that a verified delivery asks to be fetched, to confirm a subscription.
-    pub async fn confirm(&self, target: &Target) -> Result<(), FetchError> {
+    pub async fn confirm(&self, target: &Target, now: Timestamp) -> Result<(), FetchError> {
+        spend(&self.confirmations, now.as_second())?;
         self.fetcher()?.get(target).await.map(drop)
     }
 
@@ -164,7 +167,7 @@ impl Keyring {
         if let (true, Some(error)) = (rests, state.error) {
             return Err(error);
         }
-        self.spend(now)?;
+        spend(&self.minute, now)?;
         let fetcher = self.fetcher()?.clone();
         let task = refresh(fetcher, slot.clone(), target.clone(), kind, now, flight);
         // A task of its own: a client that hangs up does not stop it.
@@ -227,23 +230,23 @@ impl Keyring {
         slots.entry(target.as_str().to_owned()).or_default().clone()
     }
 
-    fn spend(&self, now: i64) -> Result<(), FetchError> {
-        let mut minute = lock(&self.minute);
-        let this = now.div_euclid(60);
-        if minute.0 != this {
-            *minute = (this, 0);
-        }
-        if minute.1 >= NEW_URLS_A_MINUTE {
-            return Err(FetchError::TooMany);
-        }
-        minute.1 += 1;
-        Ok(())
-    }
-
     fn fetcher(&self) -> Result<&Fetcher, FetchError> {
         let fetcher = self.fetcher.get_or_init(|| Fetcher::new(&self.settings));
         fetcher.as_ref().map_err(|reason| FetchError::Client(reason.clone()))
     }
+}
+
+fn spend(budget: &Mutex<(i64, u32)>, now: i64) -> Result<(), FetchError> {
+    let mut minute = lock(budget);
+    let this = now.div_euclid(60);
+    if minute.0 != this {
+        *minute = (this, 0);
+    }
+    if minute.1 >= NEW_URLS_A_MINUTE {
+        return Err(FetchError::TooMany);
+    }
+    minute.1 += 1;
+    Ok(())
 }
 
 /// Fetches and enters the result; `flight` is held until then.

@@ -19,7 +19,9 @@ pub struct PrivateKey {
 pub enum PrivateKeyError {
     #[error("is no private key in PKCS#8 PEM (`-----BEGIN PRIVATE KEY-----`)")]
     Form,
-    #[error("is a private key of a kind that is not supported: expected RSA (2048 bits or more), P-256 or Ed25519")]
+    #[error(
+        "is a private key of a kind that is not supported: expected RSA (2048 bits or more), P-256, P-521 or Ed25519"
+    )]
     Kind,
     #[error("cannot sign {0}; a kit of the platform's can")]
     Algorithm(&'static str),
@@ -41,10 +43,11 @@ impl PrivateKey {
 
     pub fn from_pem(bytes: &[u8]) -> Result<Self, PrivateKeyError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(bytes).map_err(|_| PrivateKeyError::Form)?;
-        let kinds = [KeyKind::Rsa, KeyKind::P256, KeyKind::Ed25519];
+        let kinds = [KeyKind::Rsa, KeyKind::P256, KeyKind::P521, KeyKind::Ed25519];
         let reads = |kind: &KeyKind| match kind {
             KeyKind::Rsa => rsa(&der).is_ok(),
             KeyKind::P256 => ecdsa(&der, &signature::ECDSA_P256_SHA256_ASN1_SIGNING).is_ok(),
+            KeyKind::P521 => p521(&der).is_ok(),
             KeyKind::Ed25519 => ed25519(&der).is_ok(),
         };
         let kind = kinds.into_iter().find(reads).ok_or(PrivateKeyError::Kind)?;
@@ -68,6 +71,12 @@ impl PrivateKey {
             Algorithm::RsaSha1 => Err(PrivateKeyError::Algorithm(algorithm.label())),
             Algorithm::EcdsaDer => self.ecdsa(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, message),
             Algorithm::EcdsaRaw => self.ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, message),
+            Algorithm::EcdsaP521Raw => {
+                use p521::ecdsa::signature::Signer;
+                let signature: p521::ecdsa::Signature =
+                    p521(&self.der)?.try_sign(message).map_err(|_| PrivateKeyError::Kind)?;
+                Ok(signature.to_bytes().to_vec())
+            }
             Algorithm::Ed25519 => Ok(ed25519(&self.der)?.sign(message).as_ref().to_vec()),
         }
     }
@@ -102,6 +111,11 @@ fn ecdsa(
     algorithm: &'static signature::EcdsaSigningAlgorithm,
 ) -> Result<EcdsaKeyPair, PrivateKeyError> {
     EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der(), &SystemRandom::new()).map_err(|_| PrivateKeyError::Kind)
+}
+
+fn p521(der: &PrivatePkcs8KeyDer<'_>) -> Result<p521::ecdsa::SigningKey, PrivateKeyError> {
+    use p521::pkcs8::DecodePrivateKey;
+    p521::ecdsa::SigningKey::from_pkcs8_der(der.secret_pkcs8_der()).map_err(|_| PrivateKeyError::Kind)
 }
 
 /// Openssl writes the key without its public half, which `ring` by itself would refuse.

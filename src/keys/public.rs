@@ -20,6 +20,8 @@ pub enum PublicKey {
     },
     /// An uncompressed point on P-256.
     P256(Vec<u8>),
+    /// An uncompressed point on P-521.
+    P521(Vec<u8>),
     Ed25519([u8; 32]),
 }
 
@@ -37,6 +39,8 @@ pub enum Algorithm {
     EcdsaDer,
     /// P-256 and SHA-256, signature `r‖s` (RFC 7518 section 3.4).
     EcdsaRaw,
+    /// P-521 and SHA-512, signature `r‖s` (RFC 7518 section 3.4: ES512).
+    EcdsaP521Raw,
     Ed25519,
 }
 
@@ -45,6 +49,7 @@ pub enum Algorithm {
 pub enum KeyKind {
     Rsa,
     P256,
+    P521,
     Ed25519,
 }
 
@@ -52,7 +57,7 @@ pub enum KeyKind {
 pub enum KeyError {
     #[error("is no public key: expected PEM, base64 of SPKI DER, or 32 bytes of Ed25519")]
     Form,
-    #[error("is a key of a kind that is not supported: expected RSA, P-256 or Ed25519")]
+    #[error("is a key of a kind that is not supported: expected RSA, P-256, P-521 or Ed25519")]
     Kind,
 }
 
@@ -76,6 +81,7 @@ impl Algorithm {
             Self::RsaPssSha384 => "rsa-pss-sha384",
             Self::RsaPssSha512 => "rsa-pss-sha512",
             Self::EcdsaDer | Self::EcdsaRaw => "ecdsa-p256-sha256",
+            Self::EcdsaP521Raw => "ecdsa-p521-sha512",
             Self::Ed25519 => "ed25519",
         }
     }
@@ -83,6 +89,7 @@ impl Algorithm {
     pub fn key_kind(self) -> KeyKind {
         match self {
             Self::EcdsaDer | Self::EcdsaRaw => KeyKind::P256,
+            Self::EcdsaP521Raw => KeyKind::P521,
             Self::Ed25519 => KeyKind::Ed25519,
             _ => KeyKind::Rsa,
         }
@@ -94,6 +101,7 @@ impl PublicKey {
         match self {
             Self::Rsa { .. } => KeyKind::Rsa,
             Self::P256(_) => KeyKind::P256,
+            Self::P521(_) => KeyKind::P521,
             Self::Ed25519(_) => KeyKind::Ed25519,
         }
     }
@@ -148,12 +156,23 @@ impl PublicKey {
             let raw = spki.subject_public_key.data.as_ref();
             return raw.try_into().map(Self::Ed25519).map_err(|_| KeyError::Form);
         }
+        // RFC 4055: a key that is for RSASSA-PSS only is an RSA key all the same.
+        if spki.algorithm.algorithm.to_id_string() == "1.2.840.113549.1.1.10" {
+            let raw = spki.subject_public_key.data.as_ref();
+            let (_, key) = x509_parser::public_key::RSAPublicKey::from_der(raw).map_err(|_| KeyError::Form)?;
+            return Ok(Self::rsa(key.modulus, key.exponent));
+        }
         match spki.parsed() {
             Ok(Parsed::RSA(key)) => Ok(Self::rsa(key.modulus, key.exponent)),
             Ok(Parsed::EC(point)) => {
                 let curve = spki.algorithm.parameters.as_ref().and_then(|p| p.as_oid().ok());
-                let p256 = curve.is_some_and(|oid| oid.to_id_string() == "1.2.840.10045.3.1.7");
-                Self::p256(point.data()).filter(|_| p256).ok_or(KeyError::Kind)
+                let curve = curve.map(|oid| oid.to_id_string()).unwrap_or_default();
+                let key = match curve.as_str() {
+                    "1.2.840.10045.3.1.7" => Self::p256(point.data()),
+                    "1.3.132.0.35" => Self::p521(point.data()),
+                    _ => None,
+                };
+                key.ok_or(KeyError::Kind)
             }
             _ => Err(KeyError::Kind),
         }
@@ -169,6 +188,10 @@ impl PublicKey {
 
     fn p256(point: &[u8]) -> Option<Self> {
         (point.len() == 65 && point[0] == 4).then(|| Self::P256(point.to_vec()))
+    }
+
+    fn p521(point: &[u8]) -> Option<Self> {
+        (point.len() == 133 && point[0] == 4).then(|| Self::P521(point.to_vec()))
     }
 
     /// Whether `signature` over `message` was made by this key's owner.
@@ -199,6 +222,14 @@ impl PublicKey {
                 UnparsedPublicKey::new(algorithm, point)
                     .verify(message, signature)
                     .is_ok()
+            }
+            // `ring` has no P-521.
+            Self::P521(point) => {
+                use p521::ecdsa::signature::Verifier;
+                let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(point);
+                let signature = p521::ecdsa::Signature::from_slice(signature);
+                algorithm == Algorithm::EcdsaP521Raw
+                    && matches!((key, signature), (Ok(key), Ok(signature)) if key.verify(message, &signature).is_ok())
             }
             Self::Ed25519(key) => {
                 algorithm == Algorithm::Ed25519
@@ -270,6 +301,7 @@ impl KeySet {
                 let (x, y) = (bytes("x")?, bytes("y")?);
                 (x.len() == 32 && y.len() == 32).then(|| PublicKey::P256([&[4], &x[..], &y[..]].concat()))?
             }
+            ("EC", Some("P-521")) => PublicKey::p521(&[&[4][..], &bytes("x")?, &bytes("y")?].concat())?,
             ("OKP", Some("Ed25519")) => PublicKey::Ed25519(bytes("x")?.try_into().ok()?),
             _ => return None,
         };

@@ -39,7 +39,9 @@ pub enum TargetError {
 }
 
 /// `*` stands for a whole label of at least this many characters, as in Amazon's own kits: `sns.*.amazonaws.com` must
-/// not mean the storage bucket `sns.s3.amazonaws.com`, which anybody could have.
+/// not mean the storage bucket `sns.s3.amazonaws.com`, which anybody could have. Nor may it mean that bucket by its
+/// older, regional names (`sns.s3-eu-west-1.amazonaws.com`), which those kits let through: up to its first hyphen the
+/// label has letters only, as every region has.
 const SHORTEST_WILDCARD: usize = 3;
 
 impl Hosts {
@@ -80,7 +82,9 @@ fn matches(pattern: &str, authority: &str) -> bool {
             (None, None) => return true,
             (Some("*"), Some(label)) => {
                 let plain = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-                if label.len() < SHORTEST_WILDCARD || !plain {
+                let first = label.split('-').next().unwrap_or_default();
+                let lettered = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_alphabetic());
+                if label.len() < SHORTEST_WILDCARD || !plain || !lettered {
                     return false;
                 }
             }
@@ -164,6 +168,23 @@ mod tests {
             "2001:db8::1",
             "2001::1",
             "fec0::1",
+            "::ffff:0.0.0.0",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::ffff:7f00:1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::a9fe:a9fe",
+            "2002:7f00:1::1",
+            "2001:0:7f00:1::",
+            "2001:20::1",
+            "3fff::1",
+            "100::1",
+            "5f00::1",
+            "fd00:ec2::254",
+            "192.88.99.1",
+            "240.0.0.1",
+            "0.1.2.3",
         ] {
             assert!(!may_connect(address.parse().unwrap(), &[]), "{address}");
         }

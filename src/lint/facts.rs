@@ -93,7 +93,14 @@ fn check_bound(subject: &mut Subject<'_>) {
     }
     for (index, rule) in definition.signature.iter().enumerate() {
         let keys = &rule.keys;
-        let shared = !keys.pinned.is_empty() || keys.jwks.is_some() || keys.certificate.is_some();
+        // A key set that each source must name is that customer's own.
+        let setting = keys
+            .jwks
+            .as_deref()
+            .and_then(|url| url.strip_prefix("${")?.strip_suffix('}'));
+        let setting = setting.and_then(|name| definition.settings.get(name));
+        let own = setting.is_some_and(|setting| setting.required && setting.default.is_none());
+        let shared = !keys.pinned.is_empty() || (keys.jwks.is_some() && !own) || keys.certificate.is_some();
         let claimed = rule.claims.values().any(|claim| matches!(claim, Claim::Setting { .. }));
         let signed = rule
             .content

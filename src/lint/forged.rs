@@ -90,11 +90,11 @@ fn is_bearer(rule: &Signature) -> bool {
     let of_secret = |part: &Part| match part {
         Part::Word(word) => word == "secret" || !word.bytes().any(|byte| byte.is_ascii_lowercase()),
         Part::Found(find) => find.literal.is_some() || find.setting.is_some(),
-        Part::Lines(_) => false,
+        Part::Lines(_) | Part::Listed(_) | Part::Fields(_) | Part::Raw(_) | Part::WithSecret(_) => false,
     };
     match rule.scheme {
         Scheme::Token | Scheme::Basic | Scheme::Jwt | Scheme::None => true,
-        Scheme::Hash => rule.content.iter().all(of_secret),
+        Scheme::Hash | Scheme::Hmac => rule.content.iter().all(of_secret),
         _ => false,
     }
 }

@@ -125,13 +125,7 @@ pub fn delivery(sample: &Sample, signed: &Signed) -> Result<RawDelivery, String>
 /// The same delivery with another body.
 pub fn with_body(raw: &RawDelivery, body: Vec<u8>) -> RawDelivery {
     RawDelivery {
-        method: raw.method.clone(),
-        path: raw.path.clone(),
-        query: raw.query.clone(),
-        url: raw.url.clone(),
-        headers: raw.headers.clone(),
         body: body.into(),
-        received: raw.received,
-        sender: raw.sender,
+        ..raw.clone()
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn check(subject: &mut Subject<'_>, contracts: &Contracts) {
     let (mut events, mut met) = (0, 0);
     let mut signed = samples.iter().filter(|sample| sample.signed.is_some()).peekable();
     if signed.peek().is_none() {
-        subject.say("no signed sample; record one under `samples/`, with its secret, its moment and its headers under `[signed]`");
+        let name = subject.name;
+        subject.say(format!("no signed sample; record one with `hooksluice providers record {name} EVENT CAPTURE --path DIR --secret-env TEST_KEY` (`--sign` where neither the platform nor its kit can make one), or write `[signed]` yourself: secret, moment, headers"));
         compile_alone(subject);
     }
     for sample in &samples {

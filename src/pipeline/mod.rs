@@ -15,6 +15,7 @@ use crate::delivery::RawDelivery;
 use crate::destination::PublishError;
 use crate::event;
 use crate::handshake::{HandshakeError, Reply};
+use crate::rate::Wait;
 use crate::telemetry::{Account, Outcome};
 use crate::verify::VerifyError;
 
@@ -41,6 +42,9 @@ impl Accepted {
 pub enum Refusal {
     #[error("{0}")]
     Unverified(#[from] VerifyError),
+    /// Verified, and more than the source's `rate`.
+    #[error("this sender too fast: more deliveries than the source's `rate`")]
+    TooFast(Wait),
     #[error("handshake: {0}")]
     Handshake(#[from] HandshakeError),
     #[error("contract broken ({})", .0.reason)]
@@ -60,7 +64,7 @@ impl Refusal {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Unverified(VerifyError::KeysUnavailable(_)) => Outcome::Refused,
-            Self::Unverified(_) | Self::Handshake(_) | Self::Contract(_) => Outcome::Rejected,
+            Self::Unverified(_) | Self::TooFast(_) | Self::Handshake(_) | Self::Contract(_) => Outcome::Rejected,
             Self::Publish(_) | Self::TwinInFlight | Self::Internal(_) => Outcome::Refused,
         }
     }
@@ -74,7 +78,7 @@ pub async fn process(
     deadline: Instant,
 ) -> Result<Accepted, Refusal> {
     if let Some(reply) = source.handshakes.before_verification(raw) {
-        return confirm(source, reply?).await;
+        return confirm(source, reply?, raw).await;
     }
     let verified = match source.verifier.verify(raw, raw.received).await {
         Ok(verified) => verified,
@@ -84,9 +88,16 @@ pub async fn process(
         }
     };
     account.verified();
+    // Scheme `none` proves nothing.
+    if verified.proof().key.is_some() {
+        account.proved();
+    }
+    if let Some(rate) = &source.rate {
+        rate.take().map_err(Refusal::TooFast)?;
+    }
     source.metrics.secret_use(verified.proof().key.as_ref());
     if let Some(reply) = source.handshakes.after_verification(&verified) {
-        return confirm(source, reply?).await;
+        return confirm(source, reply?, raw).await;
     }
 
     let coverage = source.verifier.coverage(verified.proof());
@@ -111,11 +122,11 @@ pub async fn process(
 }
 
 /// A handshake that must be confirmed to the platform is answered only after the confirmation.
-async fn confirm(source: &Source, reply: Reply) -> Result<Accepted, Refusal> {
+async fn confirm(source: &Source, reply: Reply, raw: &RawDelivery) -> Result<Accepted, Refusal> {
     if let Some(target) = &reply.confirm {
         source
             .keyring
-            .confirm(target)
+            .confirm(target, raw.received)
             .await
             .map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
     }

@@ -11,6 +11,7 @@ use crate::duplicates::Duplicates;
 use crate::event::{Event, Origin};
 use crate::handshake::Handshakes;
 use crate::keys::Keyring;
+use crate::rate::Limiter;
 use crate::read::Reader;
 use crate::telemetry::SourceMetrics;
 use crate::verify::Verifier;
@@ -30,6 +31,8 @@ pub struct Source {
     /// A retry may differ in bytes: a signed id alone suppresses.
     pub retry_bytes_differ: bool,
     pub keyring: Arc<Keyring>,
+    /// How many verified deliveries are taken; `None`: any number.
+    pub rate: Option<Limiter>,
     /// From the complete body to the answer: the setting, or 80 % of the platform's own deadline.
     pub ack_budget: Duration,
     pub metrics: Arc<SourceMetrics>,

@@ -206,6 +206,14 @@ impl Catalogue {
         self.file(name, "provider.toml").map(|file| file.place())
     }
 
+    /// `provider.toml` as it is written.
+    pub fn definition_text(&self, name: &str) -> Result<Cow<'static, str>, CatalogueError> {
+        match self.file(name, "provider.toml") {
+            Some(file) => file.text(),
+            None => self.table(name).map(|_| Cow::Borrowed("")),
+        }
+    }
+
     /// The provider that this one is laid over, where it says `extends`.
     pub fn base(&self, name: &str) -> Option<String> {
         let (table, _) = self.own_table(name).ok()?;

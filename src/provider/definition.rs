@@ -186,6 +186,10 @@ pub enum Transform {
     /// CRC-32 (IEEE) as an unsigned decimal (PayPal).
     Crc32Decimal,
     Base64Decode,
+    Base64Encode,
+    Base64urlEncode,
+    /// A JSON text of it, in quotes, as JavaScript's `JSON.stringify` writes it.
+    JsonString,
     UrlDecode,
     UrlEncode,
     /// HMAC-SHA256 with the source's first secret, in hex: only in answers to challenges.
@@ -246,8 +250,14 @@ pub enum Scheme {
     RsaPss,
     Ecdsa,
     Ed25519,
-    /// A compact JWS in `from`, its claims checked.
+    /// A compact JWS in `from` (a header, or `{ part = "body" }`), its claims checked.
     Jwt,
+    /// A detached JWS in `from` (RFC 7515 appendix F), its payload being `content`.
+    Jws,
+    /// The draft `cavage-http-signatures`: `Signature: keyId="…",headers="…",signature="…"` and `Digest`.
+    HttpSignature,
+    /// RFC 9421: `Signature-Input` and `Signature`, with `Content-Digest` (RFC 9530).
+    HttpMessageSignature,
     /// Nothing proves the sender; must be asked for by name.
     None,
 }
@@ -306,12 +316,24 @@ pub struct Signature {
     pub secret: Option<SecretForm>,
     #[serde(default)]
     pub keys: Keys,
-    /// JWT: accepted `alg` values.
+    /// JWT and JWS: accepted `alg` values. HTTP signatures: accepted algorithms, by the names that their specification
+    /// has for them.
     #[serde(default)]
     pub algorithms: Vec<String>,
-    /// JWT: what its claims must say. Values: text, list (any of), boolean, or `{ setting = "…" }`.
+    /// JWT: what its claims must say. JWS: what its protected header must say; HTTP signatures: what their parameters
+    /// must say. Values: text, list (any of), boolean, or `{ setting = "…" }`.
     #[serde(default)]
     pub claims: BTreeMap<String, Claim>,
+    /// HTTP signatures: what must be covered, among it the body's digest (`content-digest`, `digest`). What a signature
+    /// covers beyond that is checked as well.
+    #[serde(default)]
+    pub components: Vec<String>,
+    /// JWS: the payload is signed as it is, and the header says so (`b64: false`, RFC 7797).
+    #[serde(default)]
+    pub unencoded: bool,
+    /// With public keys: signed is this hash of the content, which the algorithm hashes once more.
+    #[serde(default)]
+    pub prehash: Option<HashName>,
     /// ECDSA: `r‖s` instead of DER.
     #[serde(default)]
     pub raw: bool,
@@ -345,19 +367,78 @@ pub struct ListForm {
     /// Key of the signature (`v1`); other keys are ignored.
     #[serde(default)]
     pub key: Option<String>,
+    /// Names for the items in front of the signatures, where these have none of their own (`1700000000,sig,sig`).
+    #[serde(default)]
+    pub leading: Vec<String>,
 }
 
 /// A piece of the signed content.
 ///
 /// Bare words are named parts: `body`, `timestamp`, `method`, `url`, `path`, `query`, `host`,
-/// `sorted_form` (Twilio: names and values of the form, sorted, joined without separators), `secret`.
+/// `sorted_form` (Twilio: names and values of the form, sorted, joined without separators), `sorted_json` (the body's
+/// JSON written anew as RFC 8785 has it: members sorted, no spaces), `secret`.
 /// Punctuation is itself; a literal that looks like a word is written `{ literal = "v0" }`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Part {
     Word(String),
     Lines(Lines),
+    Listed(Box<Listed>),
+    Fields(Fields),
+    Raw(Raw),
+    WithSecret(WithSecret),
     Found(Box<Find>),
+}
+
+/// Headers that the delivery itself lists as signed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// Where the list of names is.
+    pub listed: Find,
+    /// Between names in that list.
+    pub split: String,
+    /// Names that must be in it: what is not listed is not signed.
+    pub require: Vec<String>,
+    /// Between a name, as it is listed, and its value. Absent: values alone.
+    #[serde(default)]
+    pub assign: Option<String>,
+    /// Between headers in the signed content.
+    pub join: String,
+}
+
+/// Fields of a form body, decoded, and written anew.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fields {
+    pub fields: FieldsForm,
+    /// Fields that are not signed, the signature's own among them.
+    pub without: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldsForm {
+    /// `name=value&name=value`, sorted by name, empty values left out (Alipay).
+    SortedPairs,
+    /// PHP's `serialize` of an array of strings, sorted by name (Paddle Classic).
+    Php,
+    /// Python's `json.dumps` of a dictionary of texts, in the order of the form (FreshBooks).
+    PythonJson,
+}
+
+/// The value at a JSON pointer, byte for byte as it stands in the body, be it an object.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    pub raw: String,
+}
+
+/// The body with the secret in place of the text at this JSON pointer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithSecret {
+    pub body_with_secret_at: String,
 }
 
 /// `name\nvalue\n` for each of these top-level members of the body that is present (SNS).
@@ -508,6 +589,8 @@ pub enum BodyFormat {
     /// JSON whatever the content type says.
     Json,
     Form,
+    /// A token: its claims are read, the token itself is carried.
+    Claims,
     /// Anything: carried, not looked into.
     Opaque,
 }

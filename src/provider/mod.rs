@@ -5,6 +5,8 @@
 
 pub mod catalogue;
 pub mod definition;
+pub mod listing;
+pub mod markdown;
 pub mod nearest;
 pub mod sample;
 pub mod settings;

@@ -112,28 +112,118 @@ fn take<'d>(steps: &[Step], node: Node<'d>, taken: &mut Vec<Node<'d>>) {
 
 fn slices<'t>(steps: &[Step], text: &'t str, found: &mut Vec<&'t str>) -> Result<(), NotReadable> {
     match steps {
-        [] => found.push(text.trim_matches([' ', '\t', '\r', '\n'])),
+        [] => found.push(text),
         [Step::Into(token), rest @ ..] => {
-            let value = match token.index.filter(|_| text.trim_start().starts_with('[')) {
-                Some(index) => sonic_rs::get(text, [index]),
-                None => sonic_rs::get(text, [token.key.as_str()]),
+            let mut walk = Walk::new(text);
+            let value = match (walk.enter(), token.index) {
+                (Some(b'['), Some(index)) => std::iter::from_fn(|| walk.item()).nth(index),
+                (Some(b'{'), _) => walk.member(token.key.as_str()),
+                _ => None,
             };
-            slices(rest, borrowed(value)?, found)?;
+            slices(rest, value.ok_or_else(misshapen)?, found)?;
         }
         [Step::Each, rest @ ..] => {
-            for item in sonic_rs::to_array_iter(text) {
-                slices(rest, borrowed(item)?, found)?;
+            let mut walk = Walk::new(text);
+            walk.enter().filter(|open| *open == b'[').ok_or_else(misshapen)?;
+            while let Some(item) = walk.item() {
+                slices(rest, item, found)?;
             }
         }
     }
     Ok(())
 }
 
-/// The text that a lazy value stands for, as a slice of the text it was read from.
-fn borrowed(value: sonic_rs::Result<sonic_rs::LazyValue<'_>>) -> Result<&str, NotReadable> {
-    match value.map_err(|_| misshapen())?.as_raw_cow() {
-        std::borrow::Cow::Borrowed(text) => Ok(text),
-        // Only for values that own their text, which those read from a `&str` do not.
-        std::borrow::Cow::Owned(_) => Err(misshapen()),
+/// Walks over a text that was parsed before and so is JSON. Brackets are counted: however deep a value is, passing over it
+/// takes no stack.
+struct Walk<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Walk<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, at: 0 }
     }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip(&mut self, unwanted: impl Fn(u8) -> bool) {
+        while self.peek().is_some_and(&unwanted) {
+            self.at += 1;
+        }
+    }
+
+    /// Goes into an array or an object, and says which.
+    fn enter(&mut self) -> Option<u8> {
+        self.skip(is_blank);
+        let open = self.peek().filter(|byte| matches!(byte, b'[' | b'{'))?;
+        self.at += 1;
+        Some(open)
+    }
+
+    /// The next item of the array it is in.
+    fn item(&mut self) -> Option<&'t str> {
+        self.skip(|byte| is_blank(byte) || byte == b',');
+        self.value()
+    }
+
+    /// The value of a member of the object it is in, passing over those before.
+    fn member(&mut self, key: &str) -> Option<&'t str> {
+        loop {
+            let name = self.item()?;
+            self.skip(|byte| is_blank(byte) || byte == b':');
+            let value = self.value()?;
+            let is_it = match name.contains('\\') {
+                true => serde_json::from_str::<String>(name).is_ok_and(|name| name == key),
+                false => name.trim_matches('"') == key,
+            };
+            if is_it {
+                return Some(value);
+            }
+        }
+    }
+
+    /// The value that begins here; `None` at the end of what it is in.
+    fn value(&mut self) -> Option<&'t str> {
+        let start = self.at;
+        let mut open = 0_usize;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'"' => self.pass_text(),
+                b'[' | b'{' => {
+                    open += 1;
+                    self.at += 1;
+                }
+                b']' | b'}' if open > 0 => {
+                    open -= 1;
+                    self.at += 1;
+                }
+                _ if open > 0 => self.at += 1,
+                // A number or a word.
+                _ => self.skip(|byte| !is_blank(byte) && !matches!(byte, b',' | b':' | b']' | b'}')),
+            }
+            if open == 0 {
+                break;
+            }
+        }
+        self.text.get(start..self.at).filter(|value| !value.is_empty())
+    }
+
+    fn pass_text(&mut self) {
+        self.at += 1;
+        loop {
+            match self.peek() {
+                Some(b'\\') => self.at += 2,
+                Some(b'"') | None => break,
+                Some(_) => self.at += 1,
+            }
+        }
+        self.at += 1;
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }

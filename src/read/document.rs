@@ -1,8 +1,8 @@
 //! A JSON document that borrows from the body: one parse, no copy of text that holds no escape.
 //!
 //! Accepts what `serde_json` accepts, minus what two honest parsers may read differently: an object
-//! that says a key twice, and a number longer than [`MAX_NUMBER`] bytes. Depth is bounded as there
-//! ([`MAX_DEPTH`]); lone surrogates, raw control characters, a byte order mark, trailing bytes and
+//! that says a key twice, and a number longer than [`MAX_NUMBER`] bytes; and minus documents of more
+//! than [`MAX_VALUES`] values. Depth is bounded as there ([`MAX_DEPTH`]); lone surrogates, raw control characters, a byte order mark, trailing bytes and
 //! invalid UTF-8 are refused as there.
 
 use std::borrow::Cow;
@@ -20,6 +20,10 @@ pub const MAX_DEPTH: u16 = 127;
 /// Bytes of one number as written, at most: consumers with arbitrary precision pay for more.
 pub const MAX_NUMBER: usize = 256;
 
+/// Values of one document, at most: each takes tens of bytes here, however short it is written. The
+/// largest bodies that platforms send (25 MiB) have fewer.
+pub const MAX_VALUES: u32 = 2_000_000;
+
 /// One value of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node<'d> {
@@ -31,7 +35,7 @@ pub enum Node<'d> {
     Object(Members<'d>),
 }
 
-/// A number as `serde_json` holds it: an integer where 64 bits hold it, else the nearest double.
+/// A number as `serde_json` holds it: an integer where 64 bits hold it, else the nearest double. The sign of zero is lost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     Unsigned(u64),
@@ -195,10 +199,11 @@ impl<'d> Node<'d> {
                 format!("a number of more than {MAX_NUMBER} bytes at byte {at}"),
             ));
         }
-        let refusal = Cell::new(None);
+        let (refusal, left) = (Cell::new(None), Cell::new(MAX_VALUES));
         let mut parser = sonic_rs::Deserializer::from_str(text);
         let parsed = Seed {
             remaining: MAX_DEPTH,
+            left: &left,
             refusal: &refusal,
         }
         .deserialize(&mut parser)
@@ -275,6 +280,8 @@ impl<'d> Node<'d> {
 #[derive(Clone, Copy)]
 struct Seed<'s> {
     remaining: u16,
+    /// Values that may still come, on all levels.
+    left: &'s Cell<u32>,
     /// Why we refused, where the parser would not have.
     refusal: &'s Cell<Option<NotReadable>>,
 }
@@ -283,14 +290,16 @@ impl Seed<'_> {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
         match self.remaining.checked_sub(1) {
             Some(remaining) => Ok(Self { remaining, ..self }),
-            None => {
-                self.refusal.set(Some(NotReadable::new(
-                    "too-deep",
-                    format!("nested deeper than {MAX_DEPTH} levels"),
-                )));
-                Err(E::custom("too deep"))
-            }
+            None => Err(self.refuse("too-deep", format_args!("nested deeper than {MAX_DEPTH} levels"))),
         }
+    }
+
+    /// Out of the way: what is built here must not make every level's frame larger, for the levels share one stack.
+    #[cold]
+    #[inline(never)]
+    fn refuse<E: de::Error>(self, reason: &'static str, detail: fmt::Arguments<'_>) -> E {
+        self.refusal.set(Some(NotReadable::new(reason, detail.to_string())));
+        E::custom(reason)
     }
 }
 
@@ -299,7 +308,13 @@ impl<'d> DeserializeSeed<'d> for Seed<'_> {
 
     #[inline]
     fn deserialize<D: de::Deserializer<'d>>(self, parser: D) -> Result<Node<'d>, D::Error> {
-        parser.deserialize_any(self)
+        match self.left.get() {
+            0 => Err(self.refuse("too-many-values", format_args!("more than {MAX_VALUES} values"))),
+            left => {
+                self.left.set(left - 1);
+                parser.deserialize_any(self)
+            }
+        }
     }
 }
 
@@ -356,19 +371,20 @@ impl<'d> Visitor<'d> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'d>>(self, mut access: A) -> Result<Node<'d>, A::Error> {
         let seed = self.deeper()?;
-        let mut entries = Vec::with_capacity(SMALL);
+        let mut entries = Vec::new();
         while let Some(key) = access.next_key_seed(KeySeed)? {
+            // Not before: an empty object is two bytes, and must not cost hundreds.
+            if entries.is_empty() {
+                entries.reserve_exact(SMALL);
+            }
             entries.push((key, access.next_value_seed(seed)?));
         }
         match Members::new(entries) {
             Ok(members) => Ok(Node::Object(members)),
-            Err(at) => {
-                self.refusal.set(Some(NotReadable::new(
-                    "duplicate-key",
-                    format!("member {} of an object has a key that was there before", at + 1),
-                )));
-                Err(de::Error::custom("duplicate key"))
-            }
+            Err(at) => Err(self.refuse(
+                "duplicate-key",
+                format_args!("member {} of an object has a key that was there before", at + 1),
+            )),
         }
     }
 }
@@ -474,3 +490,6 @@ impl Serialize for Node<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

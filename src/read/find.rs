@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD, URL_SAFE_NO_PAD};
 use md5::Md5;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha1::Sha1;
@@ -283,6 +283,9 @@ fn transformed(transform: Transform, text: &str) -> Option<String> {
         Transform::Sha1Hex => hex::encode(Sha1::digest(text)),
         Transform::Md5Hex => hex::encode(Md5::digest(text)),
         Transform::Md5Base64 => STANDARD.encode(Md5::digest(text)),
+        Transform::Base64Encode => STANDARD.encode(text),
+        Transform::Base64urlEncode => URL_SAFE_NO_PAD.encode(text),
+        Transform::JsonString => serde_json::to_string(text).ok()?,
         Transform::Base64Decode => String::from_utf8(base64(text)?).ok()?,
         Transform::UrlDecode => percent_decode_str(text).decode_utf8().ok()?.into_owned(),
         Transform::UrlEncode => utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),

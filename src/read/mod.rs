@@ -50,7 +50,7 @@ pub struct Part<'d> {
 pub enum Document<'d> {
     /// The bytes are JSON, and this is what they say.
     Json(Node<'d>),
-    /// The bytes are a form, and this is its mapping to JSON (see [`form`]).
+    /// The bytes are a form, and this is its mapping to JSON (see [`form`]); or a token, and these are its claims.
     Form(Node<'d>),
     /// The definition says not to look: no contract applies.
     Opaque,
@@ -76,7 +76,7 @@ impl<'d> Document<'d> {
 #[error("{reason}: {detail}")]
 pub struct NotReadable {
     /// `not-json`, `empty`, `duplicate-key`, `too-deep`, `not-utf8`, `bad-number`, `not-a-form`, `multipart`,
-    /// `too-many-fields`, `not-a-batch`, `too-many-elements`: nothing else.
+    /// `too-many-values`, `too-many-fields`, `not-a-batch`, `too-many-elements`: nothing else.
     pub reason: &'static str,
     /// For the operator. Quotes nothing of the body.
     pub detail: String,

@@ -73,6 +73,8 @@ struct Body<'d> {
     document: Document<'d>,
     form: Option<Form<'d>>,
     mapped: Option<Bytes>,
+    /// The decoded field of a form, where it holds a batch.
+    field: Option<Bytes>,
 }
 
 impl Reader {
@@ -151,7 +153,10 @@ impl Reader {
     pub fn read<'d>(&self, delivery: VerifiedDelivery<'d>, coverage: &Coverage) -> Parts<'d> {
         let raw = delivery.raw();
         let content_type = raw.headers.text(&actix_web::http::header::CONTENT_TYPE).map(str::trim);
-        let body = self.body(raw, content_type);
+        let body = match (self.format, &delivery.proof().claims) {
+            (BodyFormat::Claims, Some(claims)) => self.claims(claims),
+            _ => self.body(raw, content_type),
+        };
         let query = if self.wants.query {
             Form::parse(raw.query.as_bytes()).ok()
         } else {
@@ -174,9 +179,15 @@ impl Reader {
         };
 
         let batch = self.batch.as_ref().filter(|batch| batch.applies(content_type));
-        let (document, mut split) = match (batch, &body.document) {
-            (Some(batch), Document::Json(root)) => match self.elements(&batch.items, root, &outside, coverage) {
-                Ok(elements) => (None, Some((batch, elements))),
+        // Elements are slices of the body, or of the form's field that holds them.
+        let whole = match (&body.document, &body.field) {
+            (Document::Json(root), _) => Some((root, &raw.body)),
+            (Document::Form(root), Some(field)) => Some((root, field)),
+            _ => None,
+        };
+        let (document, mut split) = match (batch, whole) {
+            (Some(batch), Some((root, text))) => match self.elements(&batch.items, root, text, &outside, coverage) {
+                Ok(elements) => (None, Some((batch, text.clone(), elements))),
                 Err(reason) => (Some(Document::Unreadable(reason)), None),
             },
             _ => (None, None),
@@ -184,14 +195,14 @@ impl Reader {
         let sha256 = hex::encode(Sha256::digest(&raw.body));
         let is_batch = split.is_some();
         let parts = match split.take() {
-            Some((batch, elements)) => {
+            Some((batch, text, elements)) => {
                 let nodes = match body.document {
-                    Document::Json(root) => batch.items.take(root),
+                    Document::Json(root) | Document::Form(root) => batch.items.take(root),
                     _ => Vec::new(),
                 };
                 let parts = elements.into_iter().zip(nodes).map(|((range, found), node)| Part {
                     document: Document::Json(node),
-                    data: raw.body.slice(range),
+                    data: text.slice(range),
                     mapped: None,
                     content_type: JSON.to_owned(),
                     found,
@@ -239,9 +250,11 @@ impl Reader {
             document,
             form: None,
             mapped: None,
+            field: None,
         };
         let read = match self.format {
             BodyFormat::Opaque => return only(Document::Opaque),
+            BodyFormat::Claims => Err(NotReadable::new("not-json", "there is no token to read the claims of")),
             BodyFormat::Json => Node::parse(&raw.body).map(|node| only(Document::Json(node))),
             BodyFormat::Auto | BodyFormat::Form if is(content_type, "multipart/form-data") => {
                 Err(NotReadable::new("multipart", "multipart forms are not read"))
@@ -253,18 +266,33 @@ impl Reader {
         read.unwrap_or_else(|reason| only(Document::Unreadable(reason)))
     }
 
+    /// The claims of the token that the body is. They were decoded into a text of their own.
+    fn claims<'d>(&self, text: &str) -> Body<'d> {
+        let document = match Node::parse_text(text) {
+            Ok(node) => Document::Form(node.into_owned()),
+            Err(reason) => Document::Unreadable(reason),
+        };
+        Body {
+            document,
+            form: None,
+            mapped: self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
+        }
+    }
+
     fn form<'d>(&self, bytes: &'d [u8]) -> Result<Body<'d>, NotReadable> {
         if bytes.is_empty() {
             return Err(NotReadable::new("empty", "a form without fields"));
         }
         let form = Form::parse(bytes)?;
         let unwrapped = self.form_json_field.as_deref().and_then(|field| form.get(field));
+        let mut field = None;
         let (node, mapped) = match unwrapped {
             // The field was decoded into a text of its own, so the document cannot borrow from the body.
-            Some(text) => (
-                Node::parse_text(text)?.into_owned(),
-                self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
-            ),
+            Some(text) => {
+                let copied = || Bytes::copy_from_slice(text.as_bytes());
+                field = self.batch.is_some().then(copied);
+                (Node::parse_text(text)?.into_owned(), self.json_payload.then(copied))
+            }
             None => {
                 let node = form.clone().into_json()?;
                 let mapped = self.json_payload.then(|| serde_json::to_vec(&node)).transpose();
@@ -276,6 +304,7 @@ impl Reader {
             document: Document::Form(node),
             form: Some(form),
             mapped,
+            field,
         })
     }
 
@@ -284,12 +313,13 @@ impl Reader {
         &self,
         items: &Items,
         root: &'v Node<'v>,
+        text: &Bytes,
         outside: &View<'v>,
         coverage: &Coverage,
     ) -> Result<Vec<(std::ops::Range<usize>, Found)>, NotReadable> {
         let nodes = items.nodes(root)?;
         // A parsed body is UTF-8.
-        let text = std::str::from_utf8(&outside.raw.body).map_err(|_| NotReadable::new("not-utf8", "invalid UTF-8"))?;
+        let text = std::str::from_utf8(text).map_err(|_| NotReadable::new("not-utf8", "invalid UTF-8"))?;
         let ranges = items.ranges(text)?;
         if ranges.len() != nodes.len() {
             return Err(NotReadable::new(

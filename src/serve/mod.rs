@@ -20,8 +20,9 @@ use crate::config::watch::{Reload, Watch};
 use crate::config::{self, Loaded, Problem};
 use crate::destination::{Feed, Finding};
 use crate::duplicates::{Duplicates, Store};
-use crate::http::{Gateway, Health, Limits, Server};
+use crate::http::{Gateway, Health, Limits, Senders, Server};
 use crate::keys::Keyring;
+use crate::rate::{ByAddress, Strangers};
 use crate::telemetry::Metrics;
 
 /// How long brokers may confirm what is under way when the process ends.
@@ -253,6 +254,11 @@ impl Running {
                 body_timeout: ingress.body_timeout.get(),
                 min_rate: ingress.min_rate.as_u64(),
                 max_in_flight: ingress.max_in_flight,
+                max_body_memory: ingress.max_body_memory.as_usize(),
+            },
+            senders: Senders {
+                by_address: ingress.rate_by_address.map(ByAddress::new),
+                strangers: ingress.rate_of_strangers.map(Strangers::new),
             },
             unknown: Arc::new(self.metrics.source("unknown", &[])),
         })
@@ -288,16 +294,13 @@ impl Running {
                 old.ingress.drain_delay == new.ingress.drain_delay,
             ),
             ("admin.listen", old.admin.listen == new.admin.listen),
-            ("admin.token", exposed(&self.loaded) == exposed(next)),
+            ("admin.token", self.loaded.admin_token == next.admin_token),
             ("journal", format!("{:?}", old.journal) == format!("{:?}", new.journal)),
             (
                 "duplicates",
                 format!("{:?}", old.duplicates) == format!("{:?}", new.duplicates),
             ),
-            (
-                "outbound",
-                format!("{:?}", old.outbound) == format!("{:?}", new.outbound),
-            ),
+            ("outbound", old.outbound == new.outbound),
         ];
         same.into_iter()
             .filter(|(_, same)| !same)
@@ -310,10 +313,6 @@ impl Running {
             })
             .collect()
     }
-}
-
-fn exposed(loaded: &Loaded) -> Option<&[u8]> {
-    loaded.admin_token.as_ref().map(crate::secret::Secret::expose)
 }
 
 fn keyring(loaded: &Loaded) -> Result<Arc<Keyring>, Vec<Problem>> {

@@ -10,9 +10,10 @@ use crate::contract::Contracts;
 use crate::duplicates::Duplicates;
 use crate::event::Origin;
 use crate::handshake::Handshakes;
-use crate::http::{AnswerForm, Endpoint};
+use crate::http::{AnswerForm, Endpoint, Held};
 use crate::keys::Keyring;
 use crate::pipeline::{Route, Source, Target};
+use crate::rate::Limiter;
 use crate::read::{ReadOptions, Reader};
 use crate::telemetry::Metrics;
 use crate::verify::Verifier;
@@ -103,7 +104,9 @@ impl Compiled {
                 body: loaded.definition.answer.body.clone(),
                 content_type: loaded.definition.answer.content_type.clone(),
             },
+            held: Held::default(),
             source: Source {
+                rate: loaded.rate.map(Limiter::new),
                 routes: routes.collect(),
                 destination: target(&loaded.destination),
                 duplicates: shared.duplicates.clone(),

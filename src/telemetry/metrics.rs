@@ -62,6 +62,44 @@ impl Outcome {
     }
 }
 
+/// Which limit turned a delivery away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `ingress.rate_by_address`
+    AddressRate,
+    /// `ingress.rate_of_strangers`
+    StrangersRate,
+    /// `sources.NAME.rate`
+    SourceRate,
+    /// `ingress.max_in_flight`
+    InFlight,
+    /// `ingress.max_body_memory`
+    BodyMemory,
+}
+
+impl Limit {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressRate => "address_rate",
+            Self::StrangersRate => "strangers_rate",
+            Self::SourceRate => "source_rate",
+            Self::InFlight => "in_flight",
+            Self::BodyMemory => "body_memory",
+        }
+    }
+
+    /// For the log and the inspector.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::AddressRate => "more deliveries from its address than `ingress.rate_by_address`",
+            Self::StrangersRate => "more deliveries from unproved addresses than `ingress.rate_of_strangers`",
+            Self::SourceRate => "more deliveries than the source's `rate`",
+            Self::InFlight => "more deliveries in work than `ingress.max_in_flight`, or this source's share of it",
+            Self::BodyMemory => "bodies in hand fill `ingress.max_body_memory`, or this source's share of it",
+        }
+    }
+}
+
 /// From 100 µs to 10 s: a journal commit takes milliseconds, a broker in trouble the ack budget.
 const DURATION_BUCKETS: [f64; 14] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
@@ -100,12 +138,16 @@ metrics! {
     deliveries: IntCounterVec("hooksluice_deliveries_total", "source", "outcome");
     /// Deliveries that arrived and have not ended.
     in_flight: IntGaugeVec("hooksluice_deliveries_in_flight", "source");
+    /// Bytes of the bodies of deliveries that have not ended, as far as they arrived.
+    body_bytes: IntGauge("hooksluice_body_bytes");
     /// Events, by outcome: one a delivery, or one an element of a batch.
     events: IntCounterVec("hooksluice_events_total", "source", "outcome");
     /// Seconds from the head of a delivery to its answer.
     duration: HistogramVec("hooksluice_delivery_duration_seconds", "source");
     /// Deliveries whose sender was not proved, by reason.
     verify_failures: IntCounterVec("hooksluice_verify_failures_total", "source", "reason");
+    /// Deliveries turned away because a limit was met, by limit.
+    shed: IntCounterVec("hooksluice_deliveries_shed_total", "source", "limit");
     /// Deliveries verified, by the name of the secret or key that matched.
     secret_uses: IntCounterVec("hooksluice_secret_uses_total", "source", "key");
     /// Contract checks, by event type, version and result. A type without a schema is `other`.
@@ -198,6 +240,10 @@ impl SourceMetrics {
         self.all.verify_failures.with_label_values(&[&self.name, reason]).inc();
     }
 
+    pub fn shed(&self, limit: Limit) {
+        self.all.shed.with_label_values(&[&*self.name, limit.as_str()]).inc();
+    }
+
     /// Keys that were fetched have no name of the user's: they count as `fetched`.
     pub fn secret_use(&self, key: Option<&Arc<str>>) {
         match key.and_then(|key| self.secret_uses.get(key)) {
@@ -222,6 +268,7 @@ pub struct Account {
     metrics: Arc<SourceMetrics>,
     started: std::time::Instant,
     otherwise: Outcome,
+    proved: bool,
     settled: bool,
 }
 
@@ -233,6 +280,7 @@ impl Account {
             metrics,
             started: std::time::Instant::now(),
             otherwise: Outcome::Aborted,
+            proved: false,
             settled: false,
         }
     }
@@ -240,6 +288,20 @@ impl Account {
     /// From here on nothing that the client does changes what is counted.
     pub fn verified(&mut self) {
         self.otherwise = Outcome::Refused;
+    }
+
+    /// Its sender holds a key.
+    pub fn proved(&mut self) {
+        self.proved = true;
+    }
+
+    pub fn is_proved(&self) -> bool {
+        self.proved
+    }
+
+    /// A limit turned it away.
+    pub fn shed(&self, limit: Limit) {
+        self.metrics.shed(limit);
     }
 
     pub fn settle(mut self, outcome: Outcome) {

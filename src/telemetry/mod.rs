@@ -4,4 +4,4 @@ pub mod logs;
 pub mod metrics;
 pub mod recent;
 
-pub use metrics::{Account, Metrics, Outcome, SourceMetrics};
+pub use metrics::{Account, Limit, Metrics, Outcome, SourceMetrics};

@@ -35,7 +35,10 @@ pub(crate) fn split<'v>(value: &'v [u8], form: Option<&'v ListForm>) -> Result<(
             return Err(Malformed(format!("signature has more than {MOST_ITEMS} items")));
         }
         let Some(assign) = &form.assign else {
-            signatures.push(item);
+            match form.leading.get(fields.len()) {
+                Some(name) => fields.push((name.as_bytes(), item)),
+                None => signatures.push(item),
+            }
             continue;
         };
         let Some(at) = find(item, assign.as_bytes()) else {
@@ -56,11 +59,24 @@ pub(crate) fn split<'v>(value: &'v [u8], form: Option<&'v ListForm>) -> Result<(
 
 /// The other way round: the items and one signature, as the data says. Without a list there are no items.
 pub(crate) fn join(fields: &[(String, String)], signature: &str, form: Option<&ListForm>) -> String {
-    let Some(ListForm { separator, assign, key }) = form else {
+    let Some(ListForm {
+        separator,
+        assign,
+        key,
+        leading,
+    }) = form
+    else {
         return signature.to_owned();
     };
     let Some(assign) = assign else {
-        return signature.to_owned();
+        let value = |name: &String| {
+            fields
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+        };
+        let items = leading.iter().map(|name| value(name).unwrap_or("1")).chain([signature]);
+        return items.collect::<Vec<_>>().join(separator);
     };
     let own = (key.as_deref().unwrap_or_default(), signature);
     let items = fields
@@ -110,6 +126,7 @@ mod tests {
             separator: separator.into(),
             assign: assign.map(Into::into),
             key: key.map(Into::into),
+            leading: Vec::new(),
         }
     }
 
@@ -126,6 +143,15 @@ mod tests {
 
         let bare = form(",", None, None);
         assert_eq!(split(b"aa,bb", Some(&bare)).unwrap().1, [&b"aa"[..], b"bb"]);
+
+        let leading = ListForm {
+            leading: vec!["t".into()],
+            ..form(",", None, None)
+        };
+        let (fields, signatures) = split(b"17,aa,bb", Some(&leading)).unwrap();
+        assert_eq!(fields, [(&b"t"[..], &b"17"[..])]);
+        assert_eq!(signatures, [&b"aa"[..], b"bb"]);
+        assert_eq!(join(&[("t".into(), "17".into())], "aa", Some(&leading)), "17,aa");
     }
 
     #[test]

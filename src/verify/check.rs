@@ -16,7 +16,8 @@ use super::encode;
 use super::find::{Finder, Malformed, Scope, View};
 use super::hashes::{Hash, Keyed, Tag, hash};
 use super::jwt::{self, Alg};
-use super::plan::{KeySource, Method, Plan};
+use super::method::{KeySource, Method};
+use super::plan::Plan;
 use super::problems::Problems;
 use super::secrets::Key;
 use super::time::SignedTime;
@@ -31,27 +32,28 @@ pub(crate) struct Alternative {
 
 #[derive(Debug)]
 enum Keys {
-    Hmac(Vec<(Arc<str>, Keyed)>),
+    Hmac(Vec<(Key, Keyed)>),
     Hash(HashName, Vec<Key>),
     /// SHA-256 of each token: comparing those says nothing about a token's length either.
     Token(Vec<(Arc<str>, Tag)>),
     Public(Algorithm, Vec<(Arc<str>, PublicKey)>),
     Certificate(Algorithm, Finder, Hosts),
-    TokenSecrets(Vec<Key>),
-    TokenPublic(Vec<(Arc<str>, PublicKey)>),
-    TokenKeySet(Target),
+    /// From here on of schemes whose signatures name their algorithm.
+    NamedSecrets(Vec<Key>),
+    NamedPublic(Vec<(Arc<str>, PublicKey)>),
+    KeySet(Target),
     Nothing,
 }
 
 /// A signature holds: by which key, and the claims of a token.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     key: Option<Arc<str>>,
     claims: Option<Map<String, Value>>,
 }
 
 impl Held {
-    fn by(name: &Arc<str>) -> Self {
+    pub(super) fn by(name: &Arc<str>) -> Self {
         Self {
             key: Some(name.clone()),
             claims: None,
@@ -73,9 +75,9 @@ impl Alternative {
             (Method::Public(algorithm), KeySource::Certificate { url, hosts }) => {
                 Keys::Certificate(*algorithm, url.clone(), hosts.clone())
             }
-            (Method::Jwt(_), KeySource::KeySet(target)) => Keys::TokenKeySet(target.clone()),
+            (_, KeySource::KeySet(target)) => Keys::KeySet(target.clone()),
             (Method::Hmac(name), _) => {
-                let keyed = |key: &Key| (key.name.clone(), Keyed::new(*name, key.bytes.expose()));
+                let keyed = |key: &Key| (key.clone(), Keyed::new(*name, key.bytes.expose()));
                 Keys::Hmac(secrets.iter().map(keyed).collect())
             }
             (Method::Hash(name), _) => Keys::Hash(*name, secrets.to_vec()),
@@ -86,17 +88,19 @@ impl Alternative {
             (Method::Public(algorithm), source) => {
                 Keys::Public(*algorithm, public_keys(source, secrets, &[*algorithm], problems)?)
             }
-            (Method::Jwt(rules), source) => match rules.public_algorithms().as_slice() {
-                [] => Keys::TokenSecrets(secrets.to_vec()),
-                algorithms => Keys::TokenPublic(public_keys(source, secrets, algorithms, problems)?),
-            },
+            (Method::Jwt(rules) | Method::Jws { rules, .. } | Method::Http { rules, .. }, source) => {
+                match rules.public_algorithms().as_slice() {
+                    [] => Keys::NamedSecrets(secrets.to_vec()),
+                    algorithms => Keys::NamedPublic(public_keys(source, secrets, algorithms, problems)?),
+                }
+            }
         };
         let some = match &keys {
             Keys::Hmac(keys) => !keys.is_empty(),
-            Keys::Hash(_, keys) | Keys::TokenSecrets(keys) => !keys.is_empty(),
+            Keys::Hash(_, keys) | Keys::NamedSecrets(keys) => !keys.is_empty(),
             Keys::Token(tags) => !tags.is_empty(),
-            Keys::Public(_, keys) | Keys::TokenPublic(keys) => !keys.is_empty(),
-            Keys::Certificate(..) | Keys::TokenKeySet(_) | Keys::Nothing => true,
+            Keys::Public(_, keys) | Keys::NamedPublic(keys) => !keys.is_empty(),
+            Keys::Certificate(..) | Keys::KeySet(_) | Keys::Nothing => true,
         };
         some.then_some(Self { plan, keys })
     }
@@ -126,7 +130,13 @@ impl Alternative {
         now: Timestamp,
         keyring: &Keyring,
     ) -> Result<(Proof, Option<Map<String, Value>>), VerifyError> {
-        let (fields, signatures) = candidates::split(value, self.plan.list.as_ref())?;
+        if let Some(said) = self.said(view, value)? {
+            return self.check_said(view, &said, now, keyring).await;
+        }
+        let (fields, signatures) = match self.plan.is_body_token() {
+            true => (Vec::new(), vec![value]),
+            false => candidates::split(value, self.plan.list.as_ref())?,
+        };
         let mut scope = Scope {
             fields: &fields,
             ..Scope::default()
@@ -135,16 +145,26 @@ impl Alternative {
         scope.timestamp = text.as_deref();
 
         let held = self.hold(view, &scope, &signatures, now, keyring).await?;
+        self.judge(view, scope, held, now)
+    }
 
-        // From here on the sender is known to hold a key: what is refused now is genuine.
+    /// The sender is known to hold a key: what is refused now is genuine.
+    pub(super) fn judge(
+        &self,
+        view: &View<'_>,
+        scope: Scope<'_>,
+        held: Held,
+        now: Timestamp,
+    ) -> Result<(Proof, Option<Map<String, Value>>), VerifyError> {
         let scope = Scope {
             claims: held.claims.as_ref(),
             ..scope
         };
         self.check_digests(view, &scope)?;
         if let (Method::Jwt(rules), Some(claims)) = (&self.plan.method, &held.claims) {
-            let must_expire =
-                self.plan.digests.is_empty() && !self.plan.time.as_ref().is_some_and(SignedTime::is_bounded);
+            let must_expire = self.plan.digests.is_empty()
+                && !self.plan.is_body_token()
+                && !self.plan.time.as_ref().is_some_and(SignedTime::is_bounded);
             jwt::check_times(claims, must_expire, now)?;
             rules.check(claims)?;
         }
@@ -166,7 +186,7 @@ impl Alternative {
     }
 
     /// The timestamp as it stands in the delivery: it is signed as text, not as a number.
-    fn signed_time_text(&self, view: &View<'_>, scope: &Scope<'_>) -> Result<Option<Vec<u8>>, VerifyError> {
+    pub(super) fn signed_time_text(&self, view: &View<'_>, scope: &Scope<'_>) -> Result<Option<Vec<u8>>, VerifyError> {
         let Some(time) = self
             .plan
             .time
@@ -191,11 +211,11 @@ impl Alternative {
         match &self.keys {
             Keys::Hmac(keys) => {
                 let given = self.decode(signatures)?;
-                let mac = |(_, keyed): &(Arc<str>, Keyed), scope: &Scope<'_>| {
-                    self.plan.content.mac(keyed.clone(), view, scope)
+                let mac = |(key, keyed): &(Key, Keyed), scope: &Scope<'_>| {
+                    self.plan.content.mac(keyed.clone(), key.bytes.expose(), view, scope)
                 };
                 let expected = self.expected(view, scope, keys, mac)?;
-                Held::by_tag(matching(&expected, &given), keys.iter().map(|(name, _)| name))
+                Held::by_tag(matching(&expected, &given), keys.iter().map(|(key, _)| &key.name))
             }
             Keys::Hash(name, keys) => {
                 let given = self.decode(signatures)?;
@@ -215,7 +235,7 @@ impl Alternative {
             }
             Keys::Public(algorithm, keys) => {
                 let given = self.decode(signatures)?;
-                let message = self.plan.content.whole(view, scope)?;
+                let message = self.plan.message(view, scope)?;
                 for (name, key) in keys {
                     if given
                         .iter()
@@ -245,7 +265,7 @@ impl Alternative {
                         "{url}: certificate is not valid at this time"
                     )));
                 }
-                let message = self.plan.content.whole(view, scope)?;
+                let message = self.plan.message(view, scope)?;
                 if !given
                     .iter()
                     .any(|signature| certificate.key.verify(*algorithm, &message, signature))
@@ -255,7 +275,7 @@ impl Alternative {
                 let file = target.as_str().rsplit('/').next().unwrap_or_default();
                 Ok(Held::by(&file.into()))
             }
-            Keys::TokenSecrets(_) | Keys::TokenPublic(_) | Keys::TokenKeySet(_) => {
+            Keys::NamedSecrets(_) | Keys::NamedPublic(_) | Keys::KeySet(_) => {
                 self.hold_token(signatures, now, keyring).await
             }
             Keys::Nothing => Ok(Held::default()),
@@ -267,34 +287,65 @@ impl Alternative {
             return Err(VerifyError::Malformed("not exactly one token".into()));
         };
         let token = rules.open(token)?;
-        let key: Option<Arc<str>> = match (&self.keys, token.alg) {
-            (Keys::TokenSecrets(keys), Alg::Hmac(name)) => {
-                let mac = |key: &Key| super::hashes::hmac(name, key.bytes.expose(), token.signed);
-                let expected: Vec<Tag> = keys.iter().map(mac).collect();
-                let at = matching(&expected, &[Tag::from_slice(&token.signature)]);
-                at.map(|at| keys[at].name.clone())
+        let key = self
+            .key_of(
+                &[token.alg],
+                token.kid.as_deref(),
+                token.signed,
+                &token.signature,
+                now,
+                keyring,
+            )
+            .await?;
+        Ok(Held {
+            key: Some(key),
+            claims: Some(token.claims()?),
+        })
+    }
+
+    /// The name of the key by which the signature holds, by one of these algorithms.
+    pub(super) async fn key_of(
+        &self,
+        algorithms: &[Alg],
+        kid: Option<&str>,
+        signed: &[u8],
+        signature: &[u8],
+        now: Timestamp,
+        keyring: &Keyring,
+    ) -> Result<Arc<str>, VerifyError> {
+        let holds = |key: &PublicKey| {
+            algorithms.iter().any(|alg| match alg {
+                Alg::Public(algorithm) => key.verify(*algorithm, signed, signature),
+                Alg::Hmac(_) => false,
+            })
+        };
+        let key: Option<Arc<str>> = match &self.keys {
+            Keys::NamedSecrets(keys) => {
+                let mac = |key: &Key, alg: &Alg| match alg {
+                    Alg::Hmac(name) => Some(super::hashes::hmac(*name, key.bytes.expose(), signed)),
+                    Alg::Public(_) => None,
+                };
+                let all = algorithms
+                    .iter()
+                    .flat_map(|alg| keys.iter().filter_map(move |key| mac(key, alg)));
+                let expected: Vec<Tag> = all.collect();
+                let at = matching(&expected, &[Tag::from_slice(signature)]);
+                at.map(|at| keys[at % keys.len()].name.clone())
             }
-            (Keys::TokenPublic(keys), Alg::Public(algorithm)) => {
-                let holds = |key: &PublicKey| key.verify(algorithm, token.signed, &token.signature);
-                keys.iter().find(|(_, key)| holds(key)).map(|(name, _)| name.clone())
-            }
-            (Keys::TokenKeySet(target), Alg::Public(algorithm)) => {
-                let set = keyring.key_set(target, token.kid.as_deref(), now).await;
+            Keys::NamedPublic(keys) => keys.iter().find(|(_, key)| holds(key)).map(|(name, _)| name.clone()),
+            Keys::KeySet(target) => {
+                let set = keyring.key_set(target, kid, now).await;
                 let set = set.map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
                 // The set is the platform's newest: `key_set` says otherwise where it could not be had.
-                if !set.has(token.kid.as_deref()) {
+                if !set.has(kid) {
                     return Err(VerifyError::Token("its key is not in the platform's key set".into()));
                 }
-                let holds = |key: &PublicKey| key.verify(algorithm, token.signed, &token.signature);
-                let found = set.candidates(token.kid.as_deref()).find(|(_, key)| holds(key));
+                let found = set.candidates(kid).find(|(_, key)| holds(key));
                 found.map(|(kid, _)| kid.unwrap_or("platform").into())
             }
             _ => None,
         };
-        Ok(Held {
-            key: Some(key.ok_or(VerifyError::Mismatch)?),
-            claims: Some(token.claims()?),
-        })
+        key.ok_or(VerifyError::Mismatch)
     }
 
     /// The signatures, decoded; those that are not of the form are left out, unless all are.
@@ -341,7 +392,7 @@ impl Alternative {
                 .ok_or_else(|| VerifyError::Malformed(format!("{} is no digest", digest.find)))?;
             let actual = hash(digest.hash, &view.raw.body);
             if !bool::from(said.as_slice().ct_eq(actual.as_slice())) {
-                return Err(VerifyError::Mismatch);
+                return Err(VerifyError::Digest(digest.find.to_string()));
             }
         }
         Ok(())

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use crate::delivery::HeaderName;
 use crate::provider::Settings;
-use crate::provider::definition::Part;
+use crate::provider::definition::{FieldsForm, Find, Part};
 
 use super::VerifyError;
+use super::canonical;
 use super::encode;
 use super::find::{Allowed, Finder, Malformed, Place, Scope, View};
 use super::hashes::{Hash, Keyed, Tag};
@@ -24,7 +25,26 @@ enum Piece {
     Found(Finder),
     /// `name\nvalue\n` of each that is there.
     Lines(Vec<(Box<str>, Finder)>),
+    Listed(Listed),
+    Fields(FieldsForm, Vec<String>),
+    /// The bytes of a JSON value.
+    Raw(Vec<Box<str>>),
+    /// The body, with the secret in place of what this finds in it.
+    WithSecret(Finder),
 }
+
+/// Headers that the delivery lists as signed.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub list: Finder,
+    pub split: Box<str>,
+    pub require: Vec<HeaderName>,
+    assign: Option<Box<str>>,
+    join: Box<str>,
+}
+
+/// Most headers that one delivery lists.
+const MOST_LISTED: usize = 32;
 
 /// A named part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +57,11 @@ pub(crate) enum Word {
     Query,
     Host,
     SortedForm,
+    SortedJson,
     Secret,
 }
 
-const WORDS: [(&str, Word); 9] = [
+const WORDS: [(&str, Word); 10] = [
     ("body", Word::Body),
     ("timestamp", Word::Timestamp),
     ("method", Word::Method),
@@ -49,10 +70,16 @@ const WORDS: [(&str, Word); 9] = [
     ("query", Word::Query),
     ("host", Word::Host),
     ("sorted_form", Word::SortedForm),
+    ("sorted_json", Word::SortedJson),
     ("secret", Word::Secret),
 ];
 
 impl Word {
+    /// The whole body, in a way that no other could stand for it.
+    fn is_body(self) -> bool {
+        matches!(self, Self::Body | Self::SortedForm | Self::SortedJson)
+    }
+
     pub fn compile(name: &str, problems: &mut Problems<'_>) -> Option<Self> {
         if let Some((_, word)) = WORDS.iter().find(|(known, _)| *known == name) {
             return Some(*word);
@@ -85,6 +112,10 @@ impl Word {
             Self::Query => sink(raw.query.as_bytes()),
             Self::Host => sink(authority(&raw.url).as_bytes()),
             Self::SortedForm => sorted_form(view, sink)?,
+            Self::SortedJson => {
+                let json = canonical::sorted_json(&raw.body);
+                sink(&json.map_err(|why| Malformed(format!("the body, which is signed as sorted JSON, {why}")))?);
+            }
             Self::Secret => sink(scope.secret),
         }
         Ok(())
@@ -110,7 +141,7 @@ fn sorted_form(view: &View<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Malfo
 }
 
 /// Host, and port if there is one, of a URL.
-fn authority(url: &str) -> &str {
+pub(crate) fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
@@ -159,7 +190,7 @@ impl Content {
                 Part::Lines(lines) => {
                     let line = |name: &String, pointers: &mut Pointers, problems: &mut Problems<'_>| {
                         let escaped = name.replace('~', "~0").replace('/', "~1");
-                        let find = crate::provider::definition::Find {
+                        let find = Find {
                             json: Some(format!("/{escaped}")),
                             ..Default::default()
                         };
@@ -171,6 +202,44 @@ impl Content {
                         .iter()
                         .filter_map(|name| line(name, pointers, problems));
                     pieces.push(Piece::Lines(lines.collect()));
+                }
+                Part::Listed(rule) => {
+                    let list = Finder::compile(&rule.listed, ALLOWED, settings, pointers, problems);
+                    let mut require = Vec::new();
+                    for name in &rule.require {
+                        match HeaderName::try_from(name.as_str()) {
+                            Ok(name) => require.push(name),
+                            Err(_) => problems.say(format!("`{name}` is no header name")),
+                        }
+                    }
+                    pieces.extend(list.map(|list| {
+                        Piece::Listed(Listed {
+                            list,
+                            split: rule.split.as_str().into(),
+                            require,
+                            assign: rule.assign.as_deref().map(Into::into),
+                            join: rule.join.as_str().into(),
+                        })
+                    }));
+                }
+                Part::Fields(rule) => pieces.push(Piece::Fields(rule.fields, rule.without.clone())),
+                Part::Raw(rule) => {
+                    // Wanted too, so that a member that is doubled on the way is refused.
+                    let wanted = pointers.want(&rule.raw);
+                    let steps = rule.raw.split('/').skip(1);
+                    let steps = steps.map(|step| step.replace("~1", "/").replace("~0", "~").into());
+                    match wanted {
+                        Ok(_) => pieces.push(Piece::Raw(steps.collect())),
+                        Err(problem) => problems.say(problem),
+                    }
+                }
+                Part::WithSecret(rule) => {
+                    let find = Find {
+                        json: Some(rule.body_with_secret_at.clone()),
+                        ..Find::default()
+                    };
+                    let finder = Finder::compile(&find, Allowed::default(), settings, pointers, problems);
+                    pieces.extend(finder.map(Piece::WithSecret));
                 }
             }
         }
@@ -185,6 +254,7 @@ impl Content {
         self.0.iter().any(|piece| match piece {
             Piece::Word(used) => *used == word,
             Piece::Found(finder) => matches!(finder.place(), Place::Part(used) if *used == word),
+            Piece::WithSecret(_) => word == Word::Secret,
             _ => false,
         })
     }
@@ -193,11 +263,45 @@ impl Content {
     /// another body of the same CRC.
     pub fn proves_body(&self) -> bool {
         self.0.iter().any(|piece| match piece {
-            Piece::Word(word) => matches!(word, Word::Body | Word::SortedForm),
+            Piece::Word(word) => word.is_body(),
             Piece::Found(finder) => {
-                matches!(finder.place(), Place::Part(Word::Body | Word::SortedForm)) && !finder.is_checksum()
+                matches!(finder.place(), Place::Part(word) if word.is_body()) && !finder.is_checksum()
             }
+            Piece::Fields(..) | Piece::WithSecret(_) => true,
             _ => false,
+        })
+    }
+
+    /// Members of the body that go in byte for byte, and all that is in them.
+    pub fn holds_member(&self, pointer: &str) -> bool {
+        self.raw_pointers().any(|raw| {
+            let below = pointer.strip_prefix(&raw);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        })
+    }
+
+    fn raw_pointers(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Raw(steps) => {
+                let steps = steps
+                    .iter()
+                    .map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1")));
+                Some(steps.collect())
+            }
+            _ => None,
+        })
+    }
+
+    /// Bytes of a JSON body are signed, and not what they mean: how it is written counts.
+    pub fn depends_on_writing(&self) -> bool {
+        let of_bytes = |piece: &Piece| matches!(piece, Piece::WithSecret(_) | Piece::Raw(_));
+        self.0.iter().any(of_bytes)
+    }
+
+    pub fn listed(&self) -> impl Iterator<Item = &Listed> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Listed(listed) => Some(listed),
+            _ => None,
         })
     }
 
@@ -208,15 +312,17 @@ impl Content {
 
     /// Headers of which the value goes in.
     pub fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.finders().filter_map(Finder::header)
+        let listed = self.listed().flat_map(|listed| &listed.require);
+        self.finders().filter_map(Finder::header).chain(listed)
     }
 
     /// Members of the body of which the value goes in.
-    pub fn pointers(&self) -> impl Iterator<Item = &str> {
-        self.finders().filter_map(|finder| match finder.place() {
-            Place::Json(_, pointer) => Some(&**pointer),
+    pub fn pointers(&self) -> impl Iterator<Item = String> {
+        let found = self.finders().filter_map(|finder| match finder.place() {
+            Place::Json(_, pointer) => Some(pointer.to_string()),
             _ => None,
-        })
+        });
+        found.chain(self.raw_pointers())
     }
 
     pub fn finders(&self) -> impl Iterator<Item = &Finder> {
@@ -250,14 +356,39 @@ impl Content {
                         }
                     }
                 }
+                Piece::Listed(listed) => listed.feed(view, scope, sink)?,
+                Piece::Fields(form, without) => {
+                    if !view.is_form() {
+                        return Err(VerifyError::Malformed(
+                            "the body is signed as a form, and is none".into(),
+                        ));
+                    }
+                    let fields = canonical::fields(*form, &view.raw.body, without);
+                    sink(&fields.map_err(|why| VerifyError::Malformed(format!("the form {why}")))?);
+                }
+                Piece::Raw(steps) => {
+                    view.json()?;
+                    sink(raw_value(&view.raw.body, steps)?);
+                }
+                Piece::WithSecret(finder) => {
+                    let body = &view.raw.body;
+                    let value = finder.get(view, scope)?;
+                    let range = value.as_deref().and_then(|value| range_in(body, value));
+                    let range = range.ok_or_else(|| VerifyError::Missing(finder.to_string()))?;
+                    sink(&body[..range.start]);
+                    sink(scope.secret);
+                    sink(&body[range.end..]);
+                }
             }
         }
         Ok(())
     }
 
-    /// The content's MAC. `keyed` is a fresh clone of the one that the key was taken in once.
-    pub fn mac(&self, mut keyed: Keyed, view: &View<'_>, scope: &Scope<'_>) -> Result<Tag, VerifyError> {
-        self.feed(view, scope, &mut |piece| keyed.update(piece))?;
+    /// The content's MAC, with `secret` for the part of that name. `keyed` is a fresh clone of the one that the key was
+    /// taken in once.
+    pub fn mac(&self, mut keyed: Keyed, secret: &[u8], view: &View<'_>, scope: &Scope<'_>) -> Result<Tag, VerifyError> {
+        let scope = Scope { secret, ..*scope };
+        self.feed(view, &scope, &mut |piece| keyed.update(piece))?;
         Ok(keyed.finish())
     }
 
@@ -276,6 +407,60 @@ impl Content {
         let mut whole = Vec::with_capacity(view.raw.body.len() + 256);
         self.feed(view, scope, &mut |piece| whole.extend_from_slice(piece))?;
         Ok(Cow::Owned(whole))
+    }
+}
+
+impl Listed {
+    fn feed(&self, view: &View<'_>, scope: &Scope<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), VerifyError> {
+        let list = self.list.get(view, scope)?;
+        let list = list.ok_or_else(|| VerifyError::Missing(self.list.to_string()))?;
+        let bad = || VerifyError::Malformed(format!("{} is no list of headers", self.list));
+        let list = std::str::from_utf8(&list).map_err(|_| bad())?;
+        let mut listed: Vec<HeaderName> = Vec::new();
+        for name in list.split(&*self.split).filter(|name| !name.is_empty()) {
+            let header = HeaderName::try_from(name.trim()).map_err(|_| bad())?;
+            if listed.contains(&header) || listed.len() == MOST_LISTED {
+                return Err(bad());
+            }
+            if !listed.is_empty() {
+                sink(self.join.as_bytes());
+            }
+            if let Some(assign) = &self.assign {
+                sink(name.as_bytes());
+                sink(assign.as_bytes());
+            }
+            let value = view.raw.headers.single(&header).map_err(|_| bad())?;
+            sink(value.ok_or_else(|| VerifyError::Missing(format!("header `{header}`, which is listed as signed")))?);
+            listed.push(header);
+        }
+        match self.require.iter().find(|wanted| !listed.contains(wanted)) {
+            Some(lacking) => Err(VerifyError::Malformed(format!(
+                "{} does not list `{lacking}`",
+                self.list
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where `value` is in `body`, when it is a slice of it. A text with escapes is none.
+fn range_in(body: &[u8], value: &[u8]) -> Option<std::ops::Range<usize>> {
+    let start = (value.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+    let range = start..start.checked_add(value.len())?;
+    (body.get(range.clone())? == value && !value.is_empty()).then_some(range)
+}
+
+/// The bytes of the value at these steps, which the scan of the body has found to be there once.
+fn raw_value<'b>(body: &'b [u8], steps: &[Box<str>]) -> Result<&'b [u8], VerifyError> {
+    let text = std::str::from_utf8(body).map_err(|_| VerifyError::Malformed("body is not UTF-8".into()))?;
+    let path: Vec<&str> = steps.iter().map(|step| &**step).collect();
+    let found = sonic_rs::get(text, path.iter()).ok();
+    match found.as_ref().map(|value| value.as_raw_cow()) {
+        Some(Cow::Borrowed(raw)) => {
+            let range = range_in(body, raw.as_bytes());
+            Ok(range.map_or(&b""[..], |range| &body[range]))
+        }
+        _ => Err(VerifyError::Missing(format!("body member `/{}`", path.join("/")))),
     }
 }
 

@@ -5,9 +5,11 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
-use crate::delivery::{HeaderValue, Headers, RawDelivery};
+use crate::delivery::{HeaderName, HeaderValue, Headers, RawDelivery};
+use crate::provider::definition::Encoding;
 
 use super::VerifyError;
+use super::content::Word;
 use super::encode;
 use super::find::{Condition, Finder, Place, Scope, View};
 use super::pointers::Pointers;
@@ -47,6 +49,42 @@ impl<'p> Draft<'p> {
 
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+
+    /// Items of the signature, where it is one that says them itself.
+    pub fn said(&self) -> Map<String, Value> {
+        let items = self.fields.iter();
+        items.map(|(name, text)| (name.clone(), claim(text.clone()))).collect()
+    }
+
+    /// The claims that a body which becomes a token holds: as JSON, or in a token that was there before.
+    pub fn body_claims(&self) -> Result<Map<String, Value>, String> {
+        let body = self.body();
+        let payload = body.split(|byte| *byte == b'.').nth(1);
+        let payload = payload.and_then(|text| encode::decode(Encoding::Base64url, text));
+        let claims = payload.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
+        match claims {
+            // It is issued anew, and so are its times.
+            Some(mut claims) => {
+                claims.retain(|name, _| !["iat", "nbf", "exp"].contains(&name.as_str()));
+                Ok(claims)
+            }
+            None => serde_json::from_slice(body).map_err(|error| format!("the body is no JSON object: {error}")),
+        }
+    }
+
+    pub fn put_header_if_absent(&mut self, name: &HeaderName, text: &str) -> Result<(), String> {
+        let is_there = self.request.headers.all(name).next().is_some();
+        if is_there { Ok(()) } else { self.put_header(name, text) }
+    }
+
+    pub fn put_header(&mut self, name: &HeaderName, text: &str) -> Result<(), String> {
+        let value = HeaderValue::from_str(text).map_err(|_| format!("header `{name}`: no value of a header"))?;
+        let others = self.request.headers.iter().filter(|(other, _)| *other != name);
+        let mut headers: Headers = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+        headers.push(name.clone(), value);
+        self.request.headers = headers;
+        Ok(())
     }
 
     pub fn into_signed(self) -> Signed {
@@ -118,13 +156,7 @@ impl<'p> Draft<'p> {
             .written(value)
             .ok_or_else(|| format!("{finder}: the value is no text"))?;
         match finder.place() {
-            Place::Header(name) => {
-                let value = HeaderValue::from_str(&text).map_err(|_| format!("{finder}: no value of a header"))?;
-                let others = self.request.headers.iter().filter(|(other, _)| *other != name);
-                let mut headers: Headers = others.map(|(name, value)| (name.clone(), value.clone())).collect();
-                headers.push(name.clone(), value);
-                self.request.headers = headers;
-            }
+            Place::Header(name) => self.put_header(name, &text)?,
             Place::Query(name) => {
                 let pair = pair(name, &text);
                 let url = self.request.url.clone();
@@ -150,6 +182,7 @@ impl<'p> Draft<'p> {
             Place::Json(_, pointer) => self.request.body = with_member(self.body(), pointer, text)?,
             Place::Field(name) => self.fields.push((name.to_string(), text)),
             Place::Claim(name) => _ = self.claims.insert(name.to_string(), claim(text)),
+            Place::Part(Word::Body) => self.request.body = text.into(),
             Place::Part(_) | Place::Fixed(_) => {}
         }
         // A transform that cannot be gone back over, a parameter that is there already with another value.
@@ -173,18 +206,23 @@ fn pair(name: &str, value: &str) -> String {
     format!("{}={}", escape(name), escape(value))
 }
 
-/// A time in digits is a number (NumericDate).
+/// What is all digits is a number: a time.
 fn claim(text: String) -> Value {
     text.parse::<i64>().map_or(Value::String(text), Value::from)
 }
 
-/// The JSON body with a text at `pointer`, written anew: the order of its members may change.
+/// The JSON body with a text at `pointer`, or a number where there was one, written anew: the order of its members may
+/// change.
 fn with_member(body: &[u8], pointer: &str, text: String) -> Result<Bytes, String> {
     let mut document: Value = serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?;
     let (parent, name) = pointer.rsplit_once('/').ok_or("the whole body cannot be put")?;
     let name = name.replace("~1", "/").replace("~0", "~");
     match document.pointer_mut(parent) {
-        Some(Value::Object(members)) => _ = members.insert(name, text.into()),
+        Some(Value::Object(members)) => {
+            let was_number = members.get(&name).is_some_and(Value::is_number);
+            let value = if was_number { claim(text) } else { text.into() };
+            members.insert(name, value);
+        }
         _ => return Err(format!("the body has no object at `{parent}`")),
     }
     serde_json::to_vec(&document)

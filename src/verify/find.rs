@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use crate::delivery::{HeaderName, RawDelivery};
 use crate::provider::Settings;
 use crate::provider::definition::{Condition as ConditionRule, Encoding, Find, HashName, Literal, Transform};
+use crate::secret::Secret;
 
+use super::canonical;
 use super::content::Word;
 use super::encode;
 use super::hashes;
@@ -34,8 +36,8 @@ pub(crate) enum Place {
     /// A claim of the verified token.
     Claim(Box<str>),
     Part(Word),
-    /// A literal, or what a setting says.
-    Fixed(Box<[u8]>),
+    /// A literal, or what a setting says, which may be a credential.
+    Fixed(Secret),
 }
 
 /// The delivery cannot be looked at as the data says: doubled headers, a body that is no JSON.
@@ -102,11 +104,11 @@ impl Finder {
             "field" if allowed.field => Place::Field(name.into()),
             "claim" if allowed.claim => Place::Claim(name.into()),
             "part" if allowed.part => Place::Part(Word::compile(name, problems)?),
-            "literal" => Place::Fixed(name.as_bytes().into()),
+            "literal" => Place::Fixed(Secret::new(name)),
             "setting" => {
                 let text = settings.text(name).map(str::as_bytes);
                 match text.or_else(|| settings.credential(name).map(|secret| secret.expose())) {
-                    Some(value) => Place::Fixed(value.into()),
+                    Some(value) => Place::Fixed(Secret::new(value)),
                     None => return problems.none(format!("needs the setting `{name}`; give it under `settings:`")),
                 }
             }
@@ -209,7 +211,7 @@ impl Finder {
                 .and_then(|claims| claim_text(claims.get(&**name)?))
                 .map(Cow::Owned),
             Place::Part(word) => Some(Cow::Owned(word.bytes(view, scope)?)),
-            Place::Fixed(value) => Some(Cow::Borrowed(value)),
+            Place::Fixed(value) => Some(Cow::Borrowed(value.expose())),
         })
     }
 
@@ -252,7 +254,8 @@ impl<'d> View<'d> {
         }
     }
 
-    fn json(&self) -> Result<&Values<'d>, Malformed> {
+    /// What the pointers found, in a body in which none of them could mean two values.
+    pub fn json(&self) -> Result<&Values<'d>, Malformed> {
         let scan = || {
             let body: &'d [u8] = &self.raw.body;
             self.pointers
@@ -301,6 +304,7 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         let tag = hashes::hash(name, &value);
         Cow::Owned(encode::encode(Encoding::Base64, &tag).unwrap_or_default().into_bytes())
     };
+    let written = |encoding| Cow::Owned(encode::encode(encoding, &value).unwrap_or_default().into_bytes());
     Ok(match transform {
         Transform::Lowercase => Cow::Owned(value.to_ascii_lowercase()),
         Transform::Uppercase => Cow::Owned(value.to_ascii_uppercase()),
@@ -311,6 +315,12 @@ fn apply(transform: Transform, value: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, &'
         Transform::Md5Hex => hex(HashName::Md5),
         Transform::Md5Base64 => base64(HashName::Md5),
         Transform::Crc32Decimal => Cow::Owned(crc32(&value).to_string().into_bytes()),
+        Transform::Base64Encode => written(Encoding::Base64),
+        Transform::Base64urlEncode => written(Encoding::Base64url),
+        Transform::JsonString => {
+            let text = std::str::from_utf8(&value).map_err(|_| "is not UTF-8")?;
+            Cow::Owned(canonical::quoted(text).map_err(|_| "is no text")?)
+        }
         Transform::Base64Decode => Cow::Owned(encode::decode(Encoding::Base64, &value).ok_or("is not base64")?),
         Transform::UrlDecode => Cow::Owned(percent_decode(&value).collect()),
         Transform::UrlEncode => Cow::Owned(percent_encode(&value, RESERVED).to_string().into_bytes()),

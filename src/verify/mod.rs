@@ -13,12 +13,14 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `plan` | one alternative without keys: fields checked together, what it covers |
+//! | `plan`, `method` | one alternative without keys: fields checked together, what it covers |
 //! | `check` | one alternative with keys, and the check itself |
 //! | `secrets` | which secret serves which alternative |
 //! | `find`, `pointers` | where values are in a raw delivery |
 //! | `content` | what is signed, fed to a MAC piece by piece |
+//! | `canonical` | bodies written anew before they are signed |
 //! | `candidates` | signature lists, comparison in constant time |
+//! | `said`, `http_signature`, `digests` | signatures that say themselves what they cover |
 //! | `jwt`, `time`, `hashes`, `encode` | what the names say |
 //! | `sign`, `draft` | the same plan the other way round |
 
@@ -33,16 +35,21 @@ use crate::provider::{Definition, Settings};
 use crate::secret::NamedSecret;
 
 mod candidates;
+mod canonical;
 mod check;
 mod content;
+mod digests;
 mod draft;
 pub(crate) mod encode;
 pub(crate) mod find;
 pub(crate) mod hashes;
+mod http_signature;
 mod jwt;
+mod method;
 mod plan;
 pub(crate) mod pointers;
 pub(crate) mod problems;
+mod said;
 pub(crate) mod secrets;
 mod sign;
 mod time;
@@ -111,6 +118,9 @@ pub enum VerifyError {
     Malformed(String),
     #[error("signature does not match any of the active secrets")]
     Mismatch,
+    /// The signature holds, and covers a digest of another body.
+    #[error("signature holds, but {0} is not the digest of this body")]
+    Digest(String),
     #[error("timestamp is missing or malformed")]
     Timestamp,
     #[error("genuine but stale: signed {0} s ago; look at the clocks")]
@@ -133,6 +143,7 @@ impl VerifyError {
             Self::Missing(_) => "missing",
             Self::Malformed(_) => "malformed",
             Self::Mismatch => "mismatch",
+            Self::Digest(_) => "digest",
             Self::Timestamp => "timestamp",
             Self::Stale(_) => "stale",
             Self::Future(_) => "future",
@@ -304,7 +315,7 @@ fn compile_plans(
     }
     // Beside a signature, "nothing proved" must not be what is left when the signature is taken away.
     if pinned.is_none() && definition.signature.len() > 1 {
-        plans.retain(|plan: &Plan| !matches!(plan.method, plan::Method::None));
+        plans.retain(|plan: &Plan| !matches!(plan.method, method::Method::None));
     }
     if let Some(pinned) = pinned {
         let names = definition.signature.iter().filter_map(|rule| rule.name.as_deref());

@@ -1,19 +1,22 @@
 //! One `[[signature]]` of a definition, compiled, without keys: where the signature is, what it covers, and when.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::delivery::HeaderName;
-use crate::keys::{Algorithm, Hosts, Target};
+use crate::keys::Algorithm;
 use crate::provider::definition::{Encoding, Find, HashName, ListForm, Scheme, SecretForm, Signature};
 use crate::provider::{Definition, Settings};
 
 use super::content::{Content, Word};
-use super::find::{Allowed, Condition, Finder, Place};
+use super::find::{Allowed, Condition, Finder, Place, Scope, View};
 use super::hashes;
+use super::http_signature::{Component, Form};
+use super::method::{KeySource, Method};
 use super::pointers::Pointers;
 use super::problems::Problems;
 use super::time::SignedTime;
-use super::{Coverage, jwt};
+use super::{Coverage, VerifyError, digests};
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -29,36 +32,11 @@ pub(crate) struct Plan {
     pub content: Content,
     pub time: Option<SignedTime>,
     pub digests: Vec<BodyDigest>,
+    pub prehash: Option<HashName>,
     pub either_port: bool,
     pub secret: SecretForm,
     pub keys: KeySource,
     pub coverage: Coverage,
-}
-
-/// The scheme, with what only it needs.
-#[derive(Debug)]
-pub(crate) enum Method {
-    Hmac(HashName),
-    Hash(HashName),
-    Token,
-    Public(Algorithm),
-    Jwt(jwt::Rules),
-    None,
-}
-
-/// Where verification keys come from.
-#[derive(Debug)]
-pub(crate) enum KeySource {
-    /// The source's secrets.
-    Secrets,
-    Pinned(Vec<String>),
-    KeySet(Target),
-    Certificate {
-        url: Finder,
-        hosts: Hosts,
-    },
-    /// Scheme `none`.
-    Nothing,
 }
 
 /// A signed value that must be the body's hash.
@@ -68,6 +46,9 @@ pub(crate) struct BodyDigest {
     pub hash: HashName,
     pub encoding: Encoding,
 }
+
+/// RFC 9421's list of what a signature covers.
+pub(crate) static INPUT: HeaderName = HeaderName::from_static("signature-input");
 
 /// A `[[signature]]` as problems name it: its name, or its position.
 pub(crate) fn place_of(index: usize, name: Option<&str>) -> String {
@@ -90,8 +71,7 @@ impl Plan {
     pub fn private_algorithms(&self) -> Option<Vec<Algorithm>> {
         match &self.method {
             Method::Public(algorithm) => Some(vec![*algorithm]),
-            Method::Jwt(rules) => Some(rules.public_algorithms()).filter(|algorithms| !algorithms.is_empty()),
-            _ => None,
+            method => Some(method.rules()?.public_algorithms()).filter(|algorithms| !algorithms.is_empty()),
         }
     }
 
@@ -105,7 +85,11 @@ impl Plan {
         let rule = &definition.signature[index];
         let method = Method::compile(rule, settings, &mut problems.at("scheme"));
         let (from, encoding) = place(rule);
-        let from = Finder::compile(&from, Allowed::default(), settings, pointers, &mut problems.at("from"));
+        let whole = Allowed {
+            part: rule.scheme == Scheme::Jwt,
+            ..Allowed::default()
+        };
+        let from = Finder::compile(&from, whole, settings, pointers, &mut problems.at("from"));
         let mut when = Vec::new();
         for condition in &rule.when {
             when.extend(Condition::compile(
@@ -144,6 +128,7 @@ impl Plan {
             content,
             time,
             digests,
+            prehash: rule.prehash,
             either_port: rule.either_port,
             secret: rule.secret.clone().unwrap_or_else(|| definition.secret.clone()),
             keys,
@@ -159,25 +144,59 @@ impl Plan {
         plan.check(problems).then_some(plan)
     }
 
+    /// What a private key signs.
+    pub fn message<'d>(&self, view: &View<'d>, scope: &Scope<'_>) -> Result<Cow<'d, [u8]>, VerifyError> {
+        let content = self.content.whole(view, scope)?;
+        Ok(match self.prehash {
+            Some(name) => Cow::Owned(hashes::hash(name, &content).to_vec()),
+            None => content,
+        })
+    }
+
     /// What the fields allow one by one, and not together.
     fn check(&self, problems: &mut Problems<'_>) -> bool {
         let signs_content = self.signs();
         let mut wrong = Vec::new();
-        if signs_content && self.content.is_empty() {
+        let is_http = matches!(self.method, Method::Http { .. });
+        if signs_content && !is_http && self.content.is_empty() {
             wrong.push("content is empty; say what is signed, such as [\"body\"]".into());
         }
         if signs_content && self.encoding == Encoding::Text {
             wrong.push("encoding `text` is for tokens; a signature is hex, base64 or base64url".into());
         }
-        if !signs_content && !self.content.is_empty() {
+        if (!signs_content || is_http) && !self.content.is_empty() {
             wrong.push(format!("scheme `{}` signs no content; take `content` out", self.label));
         }
         if matches!(self.method, Method::Hash(_)) && !self.content.uses(Word::Secret) {
             wrong.push("a plain hash proves nothing without the part `secret` in its content".into());
         }
         // Elsewhere it would stand for nothing at all, and what was read as a keyed content would not be one.
-        if !matches!(self.method, Method::Hash(_)) && self.content.uses(Word::Secret) {
-            wrong.push("the part `secret` is for scheme `hash`; take it out, the scheme itself is keyed".into());
+        if !matches!(self.method, Method::Hash(_) | Method::Hmac(_)) && self.content.uses(Word::Secret) {
+            wrong.push(
+                "the part `secret` is for schemes `hash` and `hmac`; take it out, the scheme itself is keyed".into(),
+            );
+        }
+        if let Method::Http { form, required, .. } = &self.method
+            && !required.iter().any(digests::is_digest)
+        {
+            let name = match form {
+                Form::Draft => "digest",
+                Form::Rfc9421 => "content-digest",
+            };
+            wrong.push(format!(
+                "components lack `{name}`: without it a signature says nothing of the body"
+            ));
+        }
+        if !is_http
+            && self
+                .list
+                .as_ref()
+                .is_some_and(|list| !list.leading.is_empty() && list.assign.is_some())
+        {
+            wrong.push("list.leading is for items that have no names of their own; take it or `assign` out".into());
+        }
+        if self.prehash.is_some() && !matches!(self.method, Method::Public(_)) {
+            wrong.push("prehash is for signatures by a private key over `content`; take it out".into());
         }
         if self.content.uses(Word::Timestamp) && self.time.is_none() {
             wrong.push("content has the part `timestamp`, but no timestamp is given".into());
@@ -195,10 +214,13 @@ impl Plan {
         {
             wrong.push("either_port is for an hmac or a hash over the part `url`".into());
         }
-        if matches!((&self.method, &self.keys), (Method::Jwt(rules), keys)
-            if rules.public_algorithms().is_empty() && !matches!(keys, KeySource::Secrets))
+        if !matches!(self.keys, KeySource::Secrets)
+            && self
+                .method
+                .rules()
+                .is_some_and(|rules| rules.public_algorithms().is_empty())
         {
-            wrong.push("tokens with a shared secret (HS*) take no keys from elsewhere".into());
+            wrong.push("signatures with a shared secret take no keys from elsewhere".into());
         }
         for digest in self.digests.iter().filter(|digest| !self.signs_itself(&digest.find)) {
             wrong.push(format!(
@@ -220,11 +242,29 @@ impl Plan {
 
     fn signs_itself(&self, finder: &Finder) -> bool {
         let content = &self.content;
+        if let Method::Http { form, required, .. } = &self.method {
+            let covers = |component: Component| required.contains(&component);
+            return match finder.place() {
+                Place::Header(name) => covers(Component::Header(name.clone())),
+                Place::Query(_) => {
+                    covers(Component::Query) || covers(Component::RequestTarget) || covers(Component::TargetUri)
+                }
+                Place::Form(_) | Place::Json(..) | Place::Part(_) | Place::Fixed(_) => true,
+                // The draft signs of its parameters only those that it lists.
+                Place::Field(name) if *form == Form::Draft => {
+                    (&**name == "created" && covers(Component::Created))
+                        || (&**name == "expires" && covers(Component::Expires))
+                }
+                Place::Field(_) => true,
+                Place::Claim(_) => false,
+            };
+        }
         match finder.place() {
             Place::Header(name) => content.headers().any(|covered| covered == name),
             Place::Query(_) => content.uses(Word::Url) || content.uses(Word::Query) || content.finds(finder),
-            Place::Form(_) | Place::Json(..) => content.proves_body() || content.finds(finder),
-            Place::Field(_) => content.finds(finder),
+            Place::Json(_, pointer) => content.proves_body() || content.finds(finder) || content.holds_member(pointer),
+            Place::Form(_) => content.proves_body() || content.finds(finder),
+            Place::Field(_) => content.finds(finder) || matches!(self.method, Method::Jws { .. }),
             Place::Claim(_) => matches!(self.method, Method::Jwt(_)),
             Place::Part(_) | Place::Fixed(_) => true,
         }
@@ -232,7 +272,15 @@ impl Plan {
 
     /// Whether the signature is over something of the delivery, and not only the sender's word that it is the sender.
     pub fn signs(&self) -> bool {
-        matches!(self.method, Method::Hmac(_) | Method::Hash(_) | Method::Public(_))
+        matches!(
+            self.method,
+            Method::Hmac(_) | Method::Hash(_) | Method::Public(_) | Method::Jws { .. } | Method::Http { .. }
+        )
+    }
+
+    /// The token is the whole body, so all that is read is in it.
+    pub fn is_body_token(&self) -> bool {
+        matches!(self.method, Method::Jwt(_)) && matches!(self.from.place(), Place::Part(Word::Body))
     }
 
     fn label(&self, scheme: Scheme) -> String {
@@ -243,20 +291,37 @@ impl Plan {
             Method::Token => "token".into(),
             Method::Public(algorithm) => algorithm.label().into(),
             Method::Jwt(_) => "jwt".into(),
+            Method::Jws { .. } => "jws".into(),
+            Method::Http { form: Form::Draft, .. } => "http-signature".into(),
+            Method::Http { .. } => "http-message-signature".into(),
             Method::None => "none".into(),
         }
     }
 
     fn covered(&self, definition: &Definition) -> Coverage {
         // Matching digests stand for the body.
-        let body = self.content.proves_body() || !self.digests.is_empty();
-        let url = self.content.uses(Word::Url);
+        let required: &[Component] = match &self.method {
+            Method::Http { required, .. } => required,
+            _ => &[],
+        };
+        let components = required.iter().filter_map(|component| match component {
+            Component::Header(name) => Some(name),
+            _ => None,
+        });
+        let body = self.content.proves_body()
+            || !self.digests.is_empty()
+            || self.is_body_token()
+            || required.iter().any(digests::is_digest);
+        let url = self.content.uses(Word::Url) || required.contains(&Component::TargetUri);
         let mut coverage = Coverage {
             body,
             url,
-            query: url || self.content.uses(Word::Query),
-            headers: self.content.headers().cloned().collect(),
-            members: self.content.pointers().map(str::to_owned).collect(),
+            query: url
+                || self.content.uses(Word::Query)
+                || required.contains(&Component::Query)
+                || required.contains(&Component::RequestTarget),
+            headers: self.content.headers().chain(components).cloned().collect(),
+            members: self.content.pointers().collect(),
             publish: Vec::new(),
         };
         if self.content.uses(Word::Timestamp)
@@ -271,17 +336,28 @@ impl Plan {
         // could be put on any other.
         let reusable = match self.method {
             Method::Token => true,
-            Method::Jwt(_) => self.digests.is_empty(),
+            Method::Jwt(_) => self.digests.is_empty() && !self.is_body_token(),
             _ => false,
         };
         if !reusable {
             let timestamp = self.time.as_ref().and_then(|time| time.from.header());
             let digests = self.digests.iter().filter_map(|digest| digest.find.header());
             let conditions = self.when.iter().filter_map(|condition| condition.wanted().0.header());
+            let lists = self.content.listed().filter_map(|listed| listed.list.header());
+            let input = matches!(
+                self.method,
+                Method::Http {
+                    form: Form::Rfc9421,
+                    ..
+                }
+            )
+            .then_some(&INPUT);
             let own = self
                 .from
                 .header()
                 .into_iter()
+                .chain(lists)
+                .chain(input)
                 .chain(timestamp)
                 .chain(digests)
                 .chain(conditions);
@@ -328,77 +404,14 @@ fn place(rule: &Signature) -> (Find, Encoding) {
             };
             (from, Encoding::Text)
         }
+        Scheme::HttpSignature | Scheme::HttpMessageSignature if rule.from.is_nowhere() => {
+            let from = Find {
+                header: Some("signature".into()),
+                ..Find::default()
+            };
+            (from, Encoding::Base64)
+        }
         Scheme::Token if rule.encoding.is_none() => (rule.from.clone(), Encoding::Text),
         _ => (rule.from.clone(), rule.encoding.unwrap_or_default()),
-    }
-}
-
-fn unsupported<T>(problems: &mut Problems<'_>, known: &str) -> Option<T> {
-    problems.none(format!("algorithm is missing or not supported here; expected {known}"))
-}
-
-impl Method {
-    fn compile(rule: &Signature, settings: &Settings, problems: &mut Problems<'_>) -> Option<Self> {
-        let hash = rule.algorithm;
-        Some(match rule.scheme {
-            Scheme::Hmac => Self::Hmac(hash.or_else(|| unsupported(problems, "md5, sha1, sha256, sha384 or sha512"))?),
-            Scheme::Hash => Self::Hash(hash.or_else(|| unsupported(problems, "md5, sha1, sha256, sha384 or sha512"))?),
-            Scheme::Token | Scheme::Basic => Self::Token,
-            Scheme::Rsa => Self::Public(match hash {
-                Some(HashName::Sha1) => Algorithm::RsaSha1,
-                Some(HashName::Sha256) => Algorithm::RsaSha256,
-                Some(HashName::Sha384) => Algorithm::RsaSha384,
-                Some(HashName::Sha512) => Algorithm::RsaSha512,
-                _ => return unsupported(problems, "sha1, sha256, sha384 or sha512"),
-            }),
-            Scheme::RsaPss => Self::Public(match hash {
-                Some(HashName::Sha256) => Algorithm::RsaPssSha256,
-                Some(HashName::Sha384) => Algorithm::RsaPssSha384,
-                Some(HashName::Sha512) => Algorithm::RsaPssSha512,
-                _ => return unsupported(problems, "sha256, sha384 or sha512"),
-            }),
-            Scheme::Ecdsa => Self::Public(match (hash, rule.raw) {
-                (None | Some(HashName::Sha256), false) => Algorithm::EcdsaDer,
-                (None | Some(HashName::Sha256), true) => Algorithm::EcdsaRaw,
-                _ => return unsupported(problems, "sha256 (on P-256)"),
-            }),
-            Scheme::Ed25519 => Self::Public(Algorithm::Ed25519),
-            Scheme::Jwt => Self::Jwt(jwt::Rules::compile(rule, settings, problems)?),
-            Scheme::None => Self::None,
-        })
-    }
-}
-
-impl KeySource {
-    fn compile(
-        rule: &Signature,
-        definition: &Definition,
-        settings: &Settings,
-        pointers: &mut Pointers,
-        problems: &mut Problems<'_>,
-    ) -> Option<Self> {
-        let keys = &rule.keys;
-        let form = rule.secret.as_ref().unwrap_or(&definition.secret);
-        let hosts = || Hosts::new(&keys.hosts, keys.path_suffix.as_deref());
-        let public = matches!(
-            rule.scheme,
-            Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::Jwt
-        );
-        Some(match (keys.pinned.is_empty(), &keys.jwks, &keys.certificate) {
-            _ if rule.scheme == Scheme::None => Self::Nothing,
-            (true, None, None) if form.none => return problems.none("there is no secret, and no other key is named"),
-            (true, None, None) => Self::Secrets,
-            _ if !public => return problems.none("only schemes with public keys take keys from elsewhere"),
-            (false, None, None) => Self::Pinned(keys.pinned.clone()),
-            (true, Some(url), None) if rule.scheme == Scheme::Jwt => match hosts().check(url) {
-                Ok(target) => Self::KeySet(target),
-                Err(error) => return problems.none(format!("jwks: {error}; list its host under `hosts`")),
-            },
-            (true, None, Some(find)) if rule.scheme != Scheme::Jwt => Self::Certificate {
-                url: Finder::compile(find, Allowed::default(), settings, pointers, problems)?,
-                hosts: hosts(),
-            },
-            _ => return problems.none("give one of pinned, jwks (for tokens) or certificate (for signatures)"),
-        })
     }
 }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroize;
+
 use crate::provider::definition::{Encoding, SecretEncoding, SecretForm};
 use crate::secret::{NamedSecret, Secret};
 
@@ -65,7 +67,12 @@ pub(crate) fn decode(form: &SecretForm, secret: &Secret) -> Option<Secret> {
     };
     let bytes = Secret::new(encode::decode(encoding, bare)?);
     let key = match form.derive {
-        Some(hash) => Secret::new(hashes::hash(hash, bytes.expose()).to_vec()),
+        Some(hash) => {
+            let mut derived = hashes::hash(hash, bytes.expose());
+            let key = Secret::new(derived.as_slice());
+            derived.as_mut_slice().zeroize();
+            key
+        }
         None => bytes,
     };
     (!key.expose().is_empty()).then_some(key)

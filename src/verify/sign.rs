@@ -7,19 +7,21 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
-use crate::delivery::{Headers, Method as HttpMethod};
+use crate::delivery::{HeaderName, Headers, Method as HttpMethod};
 use crate::keys::PrivateKey;
-use crate::provider::definition::Encoding;
 use crate::provider::{Definition, Settings};
 use crate::secret::NamedSecret;
 
 use super::candidates;
+use super::digests;
 use super::draft::Draft;
 use super::encode;
 use super::find::{Finder, Place};
 use super::hashes::{self, Hash, Keyed};
+use super::http_signature::{self, Component, Form};
 use super::jwt::{self, Alg};
-use super::plan::{Method, Plan};
+use super::method::Method;
+use super::plan::{INPUT, Plan};
 use super::pointers::Pointers;
 use super::problems::Problems;
 use super::secrets::{self, Key};
@@ -177,6 +179,14 @@ impl Attempt<'_> {
         if let Some(time) = &self.plan.time {
             self.draft.put(&time.from, time::write(time.format, at).as_bytes())?;
         }
+        for listed in self.plan.content.listed() {
+            let names: Vec<&str> = listed.require.iter().map(HeaderName::as_str).collect();
+            self.put_if_absent(&listed.list, names.join(&listed.split).as_bytes())?;
+            for name in &listed.require {
+                self.draft
+                    .put_header_if_absent(name, &uuid::Uuid::now_v7().to_string())?;
+            }
+        }
         for finder in self.plan.content.finders().filter(|finder| !finder.optional) {
             // Where the body or the query lack something, that is for who wrote them; a header is the platform's.
             if matches!(finder.place(), Place::Header(_) | Place::Field(_)) {
@@ -187,6 +197,10 @@ impl Attempt<'_> {
             let actual = hashes::hash(digest.hash, self.draft.body());
             let text = encode::encode(digest.encoding, &actual).ok_or("a digest is no text")?;
             self.draft.put(&digest.find, text.as_bytes())?;
+        }
+        if self.plan.content.depends_on_writing() && matches!(self.plan.from.place(), Place::Json(..)) {
+            // Whatever stands there, so that the body is written as it will be with the signature.
+            self.draft.put(&self.plan.from, b"0")?;
         }
         for condition in &self.plan.when {
             if !self.draft.holds(condition)? {
@@ -230,7 +244,7 @@ impl Attempt<'_> {
             (Method::Hmac(name), SigningKey::Shared(key)) => {
                 let keyed = Keyed::new(*name, key.bytes.expose());
                 self.draft
-                    .look(time, |view, scope| content.mac(keyed, view, scope))?
+                    .look(time, |view, scope| content.mac(keyed, key.bytes.expose(), view, scope))?
                     .to_vec()
             }
             (Method::Hash(name), SigningKey::Shared(key)) => {
@@ -241,13 +255,18 @@ impl Attempt<'_> {
             }
             (Method::Token, SigningKey::Shared(key)) => key.bytes.expose().to_vec(),
             (Method::Public(algorithm), SigningKey::Private(key)) => {
+                let plan = self.plan;
                 let message = self
                     .draft
-                    .look(time, |view, scope| Ok(content.whole(view, scope)?.into_owned()))?;
+                    .look(time, |view, scope| Ok(plan.message(view, scope)?.into_owned()))?;
                 key.sign(*algorithm, &message)
                     .map_err(|error| format!("the key {error}"))?
             }
             (Method::Jwt(rules), key) => return self.token(rules, key).map(Some),
+            (Method::Jws { rules, unencoded }, key) => return self.detached(rules, *unencoded, key).map(Some),
+            (Method::Http { form, rules, required }, key) => {
+                return self.http_signature(*form, rules, required, key).map(Some);
+            }
             _ => return Ok(None),
         };
         let text = encode::encode(self.plan.encoding, &bytes);
@@ -256,30 +275,70 @@ impl Attempt<'_> {
     }
 
     fn token(&mut self, rules: &jwt::Rules, key: &SigningKey) -> Result<String, String> {
-        let fits = |alg: &&Alg| match (alg, key) {
-            (Alg::Hmac(_), SigningKey::Shared(_)) => true,
-            (Alg::Public(algorithm), SigningKey::Private(key)) => algorithm.key_kind() == key.kind(),
-            _ => false,
-        };
-        let alg = *rules
-            .algorithms
-            .iter()
-            .find(fits)
-            .ok_or("the key fits none of its algorithms")?;
+        let alg = fitting(rules, key)?;
         let mut claims: Map<String, Value> = self.draft.claims().clone();
+        if self.plan.is_body_token() {
+            claims.extend(self.draft.body_claims()?);
+        }
         rules.fill(&mut claims, self.draft.at(), TOKEN_LIFETIME);
-        let signed = jwt::signed_part(alg, &claims);
-        let signature = match (alg, key) {
-            (Alg::Hmac(name), SigningKey::Shared(key)) => {
-                hashes::hmac(name, key.bytes.expose(), signed.as_bytes()).to_vec()
-            }
-            (Alg::Public(algorithm), SigningKey::Private(key)) => key
-                .sign(algorithm, signed.as_bytes())
-                .map_err(|error| format!("the key {error}"))?,
-            _ => return Err("the key fits none of its algorithms".into()),
-        };
-        let signature = encode::encode(Encoding::Base64url, &signature).unwrap_or_default();
+        let signed = jwt::signed_part(rules.name_of(alg), &claims);
+        let signature = jwt::base64url(&signature_by(alg, key, signed.as_bytes())?);
         Ok(format!("{signed}.{signature}"))
+    }
+
+    fn detached(&mut self, rules: &jwt::Rules, unencoded: bool, key: &SigningKey) -> Result<String, String> {
+        let alg = fitting(rules, key)?;
+        let mut header = self.draft.said();
+        header.insert("alg".into(), rules.name_of(alg).into());
+        rules.fill_expected(&mut header);
+        if unencoded {
+            header.insert("b64".into(), false.into());
+            header.insert("crit".into(), serde_json::json!(["b64"]));
+        }
+        let protected = jwt::base64url(Value::from(header).to_string().as_bytes());
+        let time = self.plan.time.as_ref().map(|time| &time.from);
+        let content = &self.plan.content;
+        let payload = self
+            .draft
+            .look(time, |view, scope| Ok(content.whole(view, scope)?.into_owned()))?;
+        let signed = jwt::detached_part(protected.as_bytes(), &payload, unencoded);
+        let signature = jwt::base64url(&signature_by(alg, key, &signed)?);
+        Ok(format!("{protected}..{signature}"))
+    }
+
+    /// Puts the digest, and what is beside the signature, into the request.
+    fn http_signature(
+        &mut self,
+        form: Form,
+        rules: &jwt::Rules,
+        components: &[Component],
+        key: &SigningKey,
+    ) -> Result<String, String> {
+        let alg = fitting(rules, key)?;
+        for component in components.iter().filter(|component| digests::is_digest(component)) {
+            if let Component::Header(name) = component {
+                let digest = digests::digest_of(name, self.draft.body());
+                self.draft.put_header(name, &digest)?;
+            }
+        }
+        let mut parameters = self.draft.said();
+        rules.fill_expected(&mut parameters);
+        parameters.insert(http_signature::algorithm_name(form).into(), rules.name_of(alg).into());
+        parameters
+            .entry(http_signature::key_id_name(form))
+            .or_insert_with(|| "key".into());
+        if form == Form::Rfc9421 {
+            parameters
+                .entry("created")
+                .or_insert_with(|| self.draft.at().as_second().into());
+        }
+        let said = http_signature::Said::unsigned(form, components, parameters);
+        let base = self.draft.look(None, |view, _| said.base(view))?;
+        let (signature, input) = said.written(&signature_by(alg, key, &base)?);
+        if let Some(input) = input {
+            self.draft.put_header(&INPUT, &input)?;
+        }
+        Ok(signature)
     }
 
     /// A signature inside of what it signs would not hold.
@@ -294,5 +353,26 @@ impl Attempt<'_> {
             return Ok(());
         }
         Err(format!("{} is part of what is signed", self.plan.from))
+    }
+}
+
+/// The first of the platform's algorithms that this key is for.
+fn fitting(rules: &jwt::Rules, key: &SigningKey) -> Result<Alg, String> {
+    let fits = |alg: &&Alg| match (alg, key) {
+        (Alg::Hmac(_), SigningKey::Shared(_)) => true,
+        (Alg::Public(algorithm), SigningKey::Private(key)) => algorithm.key_kind() == key.kind(),
+        _ => false,
+    };
+    let alg = rules.algorithms.iter().find(fits);
+    alg.copied().ok_or_else(|| "the key fits none of its algorithms".into())
+}
+
+fn signature_by(alg: Alg, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, String> {
+    match (alg, key) {
+        (Alg::Hmac(name), SigningKey::Shared(key)) => Ok(hashes::hmac(name, key.bytes.expose(), message).to_vec()),
+        (Alg::Public(algorithm), SigningKey::Private(key)) => {
+            key.sign(algorithm, message).map_err(|error| format!("the key {error}"))
+        }
+        _ => Err("the key fits none of its algorithms".into()),
     }
 }

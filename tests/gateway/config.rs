@@ -247,6 +247,35 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
     let said = problem("sources: { gh: { provider: github, secrets: hunter2 } }");
     assert!(!said.contains("hunter2"), "{said}");
     assert_says(&said, &["sources.gh.secrets", "expected a sequence"]);
+    let said = problem("sources: { gh: { provider: github, secrets: [4711] } }");
+    assert!(!said.contains("4711"), "{said}");
+    assert_says(&said, &["sources.gh.secrets[0]", "invalid type: integer, expected"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_parsed_is_not_quoted() {
+    let yaml = |text: &str| Case::new().load(text).expect_err("no YAML")[0].to_string();
+    let toml = |text: &str| {
+        let case = Case::new();
+        let path = case.file("hooksluice.toml", text);
+        case.load_file(&path).expect_err("no TOML")[0].to_string()
+    };
+    let cases = [
+        (yaml("admin:\n  token: hunter2: x"), "line 2 column"),
+        (yaml("{ hunter2: 1, hunter2: 2 }"), "duplicated key"),
+        (yaml("a: { { value: hunter2 }: x }"), "cannot be read"),
+        (yaml("hunter2"), "cannot be read"),
+        (toml("[admin]\ntoken = \"hunter2"), "line 2 column"),
+        (toml("[admin]\ntoken = hunter2"), "line 2 column 9"),
+        (
+            toml("token = \"hunter2\"\ntoken = \"hunter2\""),
+            "duplicate key at line 2",
+        ),
+    ];
+    for (said, place) in cases {
+        assert!(!said.contains("hunter2"), "{said}");
+        assert_says(&said, &["hooksluice.", place, "mend the syntax"]);
+    }
 }
 
 #[test]

@@ -90,32 +90,6 @@ fn the_inspector_says_why_each_delivery_was_turned_away_to_who_has_the_token() {
 }
 
 #[test]
-fn more_in_flight_than_allowed_is_503_with_retry_after() {
-    let gateway = Gateway::start(&format!(
-        "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s, max_in_flight: 1 }}\n{SOURCES}"
-    ));
-    let (address, _) = http::target(&gateway.ingress);
-    let mut slow = http::connect(address);
-    slow.write_all(b"POST /in/github HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{")
-        .expect("sent");
-    gateway.wait_for("one is in flight", |g| {
-        g.metric("hooksluice_deliveries_in_flight", &["source=\"github\""]) == 1.0
-    });
-    let reply = deliver(&gateway, "d-1", b"{}");
-    assert_eq!(reply.status, 503);
-    assert!(
-        reply
-            .header("retry-after")
-            .is_some_and(|seconds| seconds.parse::<u32>().is_ok())
-    );
-    drop(slow);
-    gateway.wait_for("it is over", |g| {
-        g.metric("hooksluice_deliveries_in_flight", &[]) == 0.0
-    });
-    assert_eq!(deliver(&gateway, "d-1", b"{}").status, 200);
-}
-
-#[test]
 fn a_client_that_hangs_up_changes_nothing_about_what_is_published() {
     let gateway = Gateway::start(SOURCES);
     let (address, _) = http::target(&gateway.ingress);
@@ -240,7 +214,7 @@ fn sigterm_finishes_what_is_in_hand_and_exits_well() {
     assert_eq!(rows.len(), 2);
 }
 
-fn certificate(directory: &std::path::Path, name: &str) {
+pub fn certificate(directory: &std::path::Path, name: &str) {
     let path = |suffix: &str| directory.join(suffix).display().to_string();
     let status = Command::new("openssl")
         .args([
@@ -271,7 +245,7 @@ fn certificate(directory: &std::path::Path, name: &str) {
 }
 
 /// The common name that the listener presents.
-fn presented(address: &str) -> String {
+pub fn presented(address: &str) -> String {
     let output = Command::new("sh")
         .args([
             "-c",

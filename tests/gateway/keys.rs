@@ -15,6 +15,7 @@ use crate::verify::key_pairs::{Pair, RSA, base64url, ed25519};
 use crate::verify::{at, definition, raw, secrets, unsigned};
 
 mod platform;
+mod wycheproof;
 
 use platform::{AUTHORITY, Platform};
 
@@ -319,8 +320,8 @@ async fn redirects_are_not_followed() {
             "{error}"
         );
     }
-    assert!(keyring().confirm(&platform.target("/302")).await.is_err());
-    assert!(keyring().confirm(&platform.target("/good")).await.is_ok());
+    assert!(keyring().confirm(&platform.target("/302"), at(START)).await.is_err());
+    assert!(keyring().confirm(&platform.target("/good"), at(START)).await.is_ok());
     assert_eq!(good.asked(), 1);
     platform.stop().await;
 }
@@ -345,7 +346,19 @@ async fn what_is_too_large_too_slow_or_no_key_is_refused() {
     for path in ["/page", "/empty", "/others"] {
         assert!(matches!(ask(path).await, Err(FetchError::Unusable { .. })), "{path}");
     }
-    // Takes the deadline of five seconds, in which the server never answers.
+    // Nothing inflates: what calls itself compressed is taken as it is.
+    let gzip = vec![("content-encoding", "gzip".to_owned())];
+    platform.set("/gzip", 200, gzip.clone(), set.clone(), None);
+    platform.set("/gzip-large", 200, gzip, padded(256 * 1024 + 1), None);
+    assert_eq!(ask("/gzip").await, Ok(true));
+    assert!(matches!(ask("/gzip-large").await, Err(FetchError::TooLarge { .. })));
+    // Takes the deadline of five seconds: a body that begins and never ends.
+    let error = ask("/trickle").await.expect_err("too slow");
+    assert!(
+        matches!(&error, FetchError::Unreachable { reason, .. } if reason.contains("no answer")),
+        "{error}"
+    );
+    // And so does this one, in which the server never answers.
     let error = ask("/slow").await.expect_err("too slow");
     assert!(
         matches!(&error, FetchError::Unreachable { reason, .. } if reason.contains("no answer")),
@@ -374,7 +387,36 @@ async fn private_addresses_and_strangers_are_not_connected_to() {
             matches!(&error, FetchError::Unreachable { reason, .. } if reason.contains("public")),
             "{error}"
         );
-        assert!(only_public.confirm(target).await.is_err());
+        assert!(only_public.confirm(target, at(START)).await.is_err());
+    }
+    // However the address is written: what is checked is what it means.
+    let nobody = Keyring::default();
+    for literal in [
+        "2130706433",
+        "0177.0.0.1",
+        "0x7f.0.0.1",
+        "127.1",
+        "0",
+        "0.0.0.0",
+        "10.0.0.1",
+        "169.254.169.254",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:a9fe:a9fe]",
+        "[fd00:ec2::254]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+    ] {
+        let url = format!("https://{literal}:{}/set", platform.port);
+        let meant = reqwest::Url::parse(&url).expect("a URL");
+        let allowed = format!("{}:{}", meant.host_str().expect("a host"), platform.port);
+        let target = Hosts::new(&[allowed], None).check(&url).expect("allowed by name");
+        let error = has(&nobody, &target, "a", START).await.expect_err("refused");
+        assert!(
+            matches!(&error, FetchError::Unreachable { reason, .. } if reason.contains("public")),
+            "{literal}: {error}"
+        );
     }
     // Nor to somebody whom no trusted authority knows.
     let untrusting = Keyring::new(Settings { ca: None, ..settings() }).expect("settings");
@@ -413,6 +455,32 @@ fn only_urls_of_the_platforms_hosts_are_targets() {
         "https://evil.example\\@sns.eu-central-1.amazonaws.com/a.pem",
         "https://user:pw@sns.eu-central-1.amazonaws.com/a.pem",
         "https://sns.s3.amazonaws.com/a.pem",
+        "https://sns.s3-eu-west-1.amazonaws.com/a.pem",
+        "https://sns.s3-website-us-east-1.amazonaws.com/a.pem",
+        "https://sns.-eu-west-1.amazonaws.com/a.pem",
+        "https://sns.eu-central-1.amazonaws.com./a.pem",
+        "https://sns.eu-central-1.amaz\u{43e}naws.com/a.pem",
+        "https://sns.eu-central-1.amazonaws.com%2f.evil.example/a.pem",
+        "https://sns.eu-central-1.amazonaws.com%00.evil.example/a.pem",
+        "https://evil.example%2f@sns.eu-central-1.amazonaws.com/a.pem",
+        "https://@evil.example/a.pem",
+        "https://:@evil.example:443/a.pem",
+        "https://sns.eu-central-1.amazonaws.com:0/a.pem",
+        "https://sns.eu-central-1.amazonaws.com:80/a.pem",
+        "https://sns.eu-central-1.amazonaws.com:65536/a.pem",
+        "https://keys.example.com:08443:443/x.pem",
+        "https://2130706433/a.pem",
+        "https://0177.0.0.1/a.pem",
+        "https://0x7f.1/a.pem",
+        "https://127.1/a.pem",
+        "https://0/a.pem",
+        "https://[::ffff:127.0.0.1]/a.pem",
+        "https://[::]/a.pem",
+        "https:///a.pem",
+        "ftp://sns.eu-central-1.amazonaws.com/a.pem",
+        "gopher://sns.eu-central-1.amazonaws.com/a.pem",
+        "data:text/plain,.pem",
+        "javascript:alert(1)//.pem",
         "https://sns.a.b.amazonaws.com/a.pem",
         "https://sns..amazonaws.com/a.pem",
         "https://xsns.eu-central-1.amazonaws.com/a.pem",
@@ -434,6 +502,23 @@ fn only_urls_of_the_platforms_hosts_are_targets() {
         Hosts::default().check("https://example.com/"),
         Err(TargetError::Host("example.com".into()))
     );
+}
+
+/// Whoever replays a genuine wish to be confirmed does not make us call out without end, nor keeps keys from being fetched.
+#[actix_web::test]
+async fn confirmations_are_bounded_in_a_minute_and_have_a_budget_of_their_own() {
+    let platform = Platform::start();
+    let page = platform.page("/confirm", "");
+    platform.page("/set", set_of(&[("a", &ed25519())]));
+    let (keyring, target) = (keyring(), platform.target("/confirm"));
+    let mut refused = 0;
+    for _ in 0..100 {
+        refused += usize::from(keyring.confirm(&target, at(START)).await == Err(FetchError::TooMany));
+    }
+    assert_eq!((refused, page.asked()), (40, 60));
+    assert_eq!(has(&keyring, &platform.target("/set"), "a", START).await, Ok(true));
+    assert!(keyring.confirm(&target, at(START + MINUTE)).await.is_ok());
+    platform.stop().await;
 }
 
 #[test]

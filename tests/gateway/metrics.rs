@@ -1,14 +1,16 @@
 //! The metrics that others may rely on: their names, their bounds, and that the books balance.
 
-use crate::support::{Gateway, sign};
+use crate::support::{Gateway, request, sign};
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "hooksluice_deliveries_received_total",
     "hooksluice_deliveries_total",
     "hooksluice_deliveries_in_flight",
+    "hooksluice_body_bytes",
     "hooksluice_events_total",
     "hooksluice_delivery_duration_seconds_bucket",
     "hooksluice_verify_failures_total",
+    "hooksluice_deliveries_shed_total",
     "hooksluice_secret_uses_total",
     "hooksluice_contract_checks_total",
     "hooksluice_publish_duration_seconds_bucket",
@@ -105,6 +107,17 @@ fn every_metric_of_the_list_is_there_with_its_help() {
     let gateway = Gateway::start(CONFIG);
     deliver(&gateway, "s3cret", "unheard_of", "d-1", b"{}");
     deliver(&gateway, "wrong", "unheard_of", "d-1", b"{}");
+    let limited = CONFIG.replace("routes:", "rate: 1/h, routes:");
+    std::fs::write(
+        gateway.config(),
+        std::fs::read_to_string(gateway.config())
+            .expect("read")
+            .replace(CONFIG, &limited),
+    )
+    .expect("written");
+    gateway.wait_for("a limit is met", |g| {
+        deliver(g, "s3cret", "unheard_of", "d-2", b"{}") == 429
+    });
     let text = gateway.metrics();
     for name in NAMES {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name}\n{text}");
@@ -113,22 +126,37 @@ fn every_metric_of_the_list_is_there_with_its_help() {
     }
 }
 
+/// Ten thousand paths, hosts, methods and event types.
 #[test]
 fn what_a_sender_makes_up_never_becomes_a_label() {
     let gateway = Gateway::start(CONFIG);
     let series = |g: &Gateway| g.metrics().lines().filter(|line| !line.starts_with('#')).count();
-    deliver(&gateway, "s3cret", "made_up_first", "d-0", b"{}");
-    gateway.post("/made/up/first", &[], b"");
+    let made_up = |n: usize| {
+        let kind = format!("made_up_{n}");
+        let signature = sign::github("s3cret", b"{}");
+        let url = gateway.url("/in/github");
+        if n % 8 == 0 {
+            assert_eq!(deliver(&gateway, "s3cret", &kind, &format!("d-{n}"), b"{}"), 200);
+        }
+        if n % 8 == 1 {
+            assert_eq!(request(&format!("MADE{n}"), &url, &[], b"").status, 405);
+        }
+        gateway.post(&format!("/made/up/{n}"), &[("x-forwarded-host", &kind)], b"");
+        let forged = [
+            ("x-github-event", &*kind),
+            ("x-hub-signature-256", &*signature),
+            ("x-hub-signature", &*kind),
+        ];
+        gateway.post(&format!("/in/github?host={n}"), &forged, b"{ }");
+    };
+    (0..2).for_each(made_up);
     let before = series(&gateway);
-    for index in 0..50 {
-        deliver(
-            &gateway,
-            "s3cret",
-            &format!("made_up_{index}"),
-            &format!("d-{index}-x"),
-            b"{}",
-        );
-        gateway.post(&format!("/made/up/{index}"), &[], b"");
-    }
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let made_up = &made_up;
+            scope.spawn(move || (2..4_500).filter(|n| n % 4 == worker).for_each(made_up));
+        }
+    });
+    assert!(gateway.metric("hooksluice_deliveries_received_total", &[]) >= 10_000.0);
     assert_eq!(series(&gateway), before);
 }

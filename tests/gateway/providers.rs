@@ -357,3 +357,13 @@ fn a_folder_that_cannot_be_read_is_named() {
     let errors = Catalogue::with_overlays(&["/no/such/folder".into()]).expect_err("unreadable");
     assert!(said(errors).contains("/no/such/folder"));
 }
+
+#[test]
+fn the_page_of_providers_is_made_from_the_data() {
+    let page = hooksluice::provider::markdown::page(&Catalogue::built_in()).expect("a page");
+    let written = std::fs::read_to_string("docs/providers.md").expect("the page");
+    assert!(
+        page == written,
+        "docs/providers.md is not current: run `cargo run -- providers --markdown > docs/providers.md`"
+    );
+}

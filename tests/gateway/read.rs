@@ -341,6 +341,16 @@ fn a_nested_batch_splits_in_order() {
 }
 
 #[test]
+fn an_element_is_found_by_its_key_however_that_is_written_and_however_deep_it_is() {
+    let deep = format!("{}{}", "[".repeat(124), "]".repeat(124));
+    let body = format!(r#"{{"x":"\"all\":[9]","y":{{"all":[9]}},"\u0061ll":[ {deep} , "]\\" ]}}"#);
+    let raw = json(body);
+    let parts = read(&definition(BATCH), &raw);
+    let slices: Vec<&[u8]> = parts.parts().iter().map(|part| &part.data[..]).collect();
+    assert_eq!(slices, [deep.as_bytes(), br#""]\\""#]);
+}
+
+#[test]
 fn an_empty_batch_has_no_parts() {
     let raw = json(r#"{"all":[]}"#);
     let parts = read(&definition(BATCH), &raw);

@@ -293,6 +293,9 @@ fn a_recorded_delivery_grows_stale_where_its_time_is_signed_and_bounded() {
     }
 }
 
+/// Their deliveries hold neither an id nor a time. Two equal ones may be two events, and none may be taken for a duplicate.
+const WITHOUT_ID: [&str; 3] = ["acuity-scheduling", "freshbooks", "storyblok"];
+
 #[test]
 fn a_recorded_delivery_is_the_event_it_says_and_meets_its_contract() {
     let mut passed = BTreeSet::new();
@@ -319,7 +322,12 @@ fn a_recorded_delivery_is_the_event_it_says_and_meets_its_contract() {
             }
             let found = &part.part().found;
             let has_id = found.id.is_some() || definition.event.unique_bodies;
-            assert!(has_id, "{}: neither an id nor bodies that never repeat", sample.place);
+            let nothing_has = WITHOUT_ID.contains(&provider.as_str());
+            assert_ne!(
+                has_id, nothing_has,
+                "{}: neither an id nor bodies that never repeat",
+                sample.place
+            );
         }
     }
     assert!(passed.len() >= 40, "{} event types: {passed:?}", passed.len());

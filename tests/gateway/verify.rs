@@ -9,8 +9,9 @@ use hooksluice::provider::{Definition, Settings};
 use hooksluice::secret::{NamedSecret, Secret};
 use hooksluice::verify::{Proof, Signed, Unsigned, Verifier, VerifyError, sign};
 
-mod catalogue;
+pub mod catalogue;
 mod definitions;
+mod families;
 pub mod key_pairs;
 mod laws;
 mod order;

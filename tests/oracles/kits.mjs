@@ -11,17 +11,21 @@ if (!folder || !existsSync(folder)) {
 }
 const require = createRequire(join(resolve(folder), "oracles.cjs"));
 
-/** A kit as its own documentation would import it. */
+/** A kit as its own documentation would import it, or one of its files. */
 export async function kit(name) {
   try {
     return require(name);
   } catch (error) {
     if (error.code !== "ERR_PACKAGE_PATH_NOT_EXPORTED" && error.code !== "ERR_REQUIRE_ESM") throw error;
   }
+  const [, directory, inside] = name.match(/^((?:@[^/]+\/)?[^/]+)\/?(.*)$/);
+  const at = (path) => pathToFileURL(join(resolve(folder), directory, path));
+  const file = at(inside);
+  if (/\.[cm]?js$/.test(inside) && existsSync(file)) return import(file);
   // A package of ES modules only: what it exports for `import` in Node.
-  const directory = join(resolve(folder), name);
-  const description = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
-  let entry = description.exports?.["."] ?? description.exports ?? description.module ?? description.main;
+  const description = JSON.parse(readFileSync(at("package.json"), "utf8"));
+  const exported = inside ? `./${inside}` : ".";
+  let entry = description.exports?.[exported] ?? description.exports ?? description.module ?? description.main;
   while (typeof entry === "object") entry = entry.node ?? entry.import ?? entry.default;
-  return import(pathToFileURL(join(directory, entry)));
+  return import(at(entry));
 }

@@ -1,21 +1,18 @@
 // Signs deliveries with the vendors' own kits. Where a kit only verifies, the delivery is signed by the documented
-// formula and must be accepted by the kit before it is printed.
+// formula and must be accepted by the kit before it is answered.
 //
-// Reads one JSON object a line:
-//   { provider, secret?, url?, body (base64), headers?, timestamp (unix), id? }
-// and prints one a line:
+// Of { provider, secret?, url?, body (base64), headers?, timestamp (unix), id? } it makes
 //   { headers, body (base64), url, secret?, certificate? }
 // `secret` is what a source of that provider is configured with. Key pairs are made here, once a run: `secret` is then
 // the public key.
 import { execFileSync } from "node:child_process";
-import { createHmac, createPublicKey, generateKeyPairSync, sign as signWith } from "node:crypto";
+import { createHash, createHmac, createPublicKey, generateKeyPairSync, randomUUID, sign as signWith } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "node:querystring";
-import { createInterface } from "node:readline";
 import { kit } from "./kits.mjs";
 
 const hmac = (hash, key, content, encoding) => createHmac(hash, key).update(content).digest(encoding);
@@ -196,6 +193,44 @@ const signers = {
     });
     return { headers: {}, body: Buffer.from(JSON.stringify(message, null, 2)).toString("base64"), certificate: key.pem };
   },
+
+  async livekit(request) {
+    const { AccessToken } = await kit("livekit-server-sdk");
+    const token = new AccessToken("APIacmeKey1", request.secret);
+    token.sha256 = createHash("sha256").update(request.bytes).digest("base64");
+    return { headers: { Authorization: await token.toJwt() } };
+  },
+
+  /** Its kit only verifies, and wants every claim that its page names. */
+  async messagebird(request) {
+    const sha256 = (content) => createHash("sha256").update(content).digest("hex");
+    const claims = {
+      iss: "MessageBird",
+      nbf: request.timestamp - 1,
+      exp: request.timestamp + 60,
+      jti: randomUUID(),
+      url_hash: sha256(request.url),
+      payload_hash: sha256(request.bytes),
+    };
+    const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const content = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+    return { headers: { "MessageBird-Signature-JWT": `${content}.${hmac("sha256", request.secret, content, "base64url")}` } };
+  },
+
+  /** Its kit only verifies. The data names no time, for its age is not judged. */
+  async mercadopago(request) {
+    const id = new URL(request.url).searchParams.get("data.id");
+    const manifest = `id:${id};request-id:${request.headers["x-request-id"]};ts:${request.timestamp};`;
+    return { headers: { "x-signature": `ts=${request.timestamp},v1=${hmac("sha256", request.secret, manifest, "hex")}` } };
+  },
+
+  async orb(request) {
+    const { Orb } = await kit("orb-billing");
+    const timestamp = new Date(request.timestamp * 1000).toISOString().replace("Z", "");
+    const { webhooks } = new Orb({ apiKey: "key" });
+    const signature = webhooks.signPayload(request.text, { timestamp, secret: request.secret });
+    return { headers: { "X-Orb-Timestamp": timestamp, "X-Orb-Signature": signature } };
+  },
 };
 // GitLab's signing token is Standard Webhooks as it stands.
 signers.gitlab = signers["standard-webhooks"];
@@ -216,10 +251,4 @@ export async function sign(request) {
     ...signed,
     headers: { ...request.headers, ...signed.headers },
   };
-}
-
-if (process.argv[1] === import.meta.filename) {
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line.trim()) console.log(JSON.stringify(await sign(JSON.parse(line))));
-  }
 }

@@ -82,6 +82,14 @@ pub struct Platform {
 }
 
 async fn answer(request: HttpRequest, pages: web::Data<Pages>) -> HttpResponse {
+    if request.path() == "/trickle" {
+        // A byte now and then, for as long as somebody listens.
+        let drops = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            Some((Ok::<_, actix_web::Error>(web::Bytes::from_static(b" ")), ()))
+        });
+        return HttpResponse::Ok().streaming(drops);
+    }
     let page = pages.0.lock().unwrap().get(request.path()).cloned();
     let Some(page) = page else {
         return HttpResponse::NotFound().finish();

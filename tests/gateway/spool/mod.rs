@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::journal::{event, settings};
 
-mod fake;
+pub mod fake;
 mod model;
 
 use fake::{Answer, Fake};

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::needed;
 
-/// A Node program of `tests/oracles`, talked to in lines.
+/// A program of `tests/oracles`, talked to in lines.
 pub struct Program {
     child: Child,
     input: Option<ChildStdin>,
@@ -18,16 +19,24 @@ pub struct Program {
 }
 
 impl Program {
-    pub fn start(script: &str, arguments: &[&str]) -> Self {
-        let node = std::env::var("HOOKSLUICE_TEST_NODE").unwrap_or_else(|_| "node".into());
-        let mut child = Command::new(node)
+    pub fn node(script: &str, arguments: &[&str]) -> Self {
+        let mut node = Command::new(std::env::var("HOOKSLUICE_TEST_NODE").unwrap_or_else(|_| "node".into()));
+        node.env("HOOKSLUICE_TEST_NODE_MODULES", needed("HOOKSLUICE_TEST_NODE_MODULES"));
+        Self::start(node, script, arguments)
+    }
+
+    fn python(script: &str) -> Self {
+        Self::start(Command::new(needed("HOOKSLUICE_TEST_PYTHON")), script, &[])
+    }
+
+    fn start(mut command: Command, script: &str, arguments: &[&str]) -> Self {
+        let mut child = command
             .arg(format!("{}/tests/oracles/{script}", env!("CARGO_MANIFEST_DIR")))
             .args(arguments)
-            .env("HOOKSLUICE_TEST_NODE_MODULES", needed("HOOKSLUICE_TEST_NODE_MODULES"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("node starts");
+            .unwrap_or_else(|error| panic!("{script} does not start: {error}"));
         Self {
             input: child.stdin.take(),
             output: BufReader::new(child.stdout.take().expect("piped")),
@@ -57,7 +66,8 @@ impl Drop for Program {
     }
 }
 
-/// A delivery, signed by a vendor's kit.
+/// A delivery, signed.
+#[derive(Clone)]
 pub struct Delivery {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -77,18 +87,23 @@ impl Delivery {
     }
 }
 
-/// `tests/oracles/sign.mjs`.
-pub struct Kits(Program);
+/// The vendors' kits: one Node process (`tests/oracles/suite.mjs`) and one Python process (`tests/oracles/pypi.py`) for
+/// the whole run, each started when it is first asked. They end with this one, for their input does.
+pub struct Kits {
+    npm: LazyLock<Mutex<Program>>,
+    pypi: LazyLock<Mutex<Program>>,
+}
+
+pub static KITS: Kits = Kits {
+    npm: LazyLock::new(|| Mutex::new(Program::node("suite.mjs", &[]))),
+    pypi: LazyLock::new(|| Mutex::new(Program::python("pypi.py"))),
+};
 
 impl Kits {
-    pub fn start() -> Self {
-        Self(Program::start("sign.mjs", &[]))
-    }
-
     /// `more`: further members of the request, such as `url` and `id`.
-    pub fn sign(&mut self, kit: &str, secret: &str, headers: &[(&str, &str)], body: &[u8], more: Value) -> Delivery {
+    pub fn sign(&self, kit: &str, secret: &str, headers: &[(&str, &str)], body: &[u8], more: Value) -> Delivery {
         let mut request = json!({
-            "provider": kit,
+            "sign": kit,
             "secret": secret,
             "headers": headers.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
             "body": STANDARD.encode(body),
@@ -97,8 +112,7 @@ impl Kits {
         for (name, value) in more.as_object().into_iter().flatten() {
             request[name] = value.clone();
         }
-        self.0.tell(&request.to_string());
-        let answer: Value = serde_json::from_str(&self.0.hear()).expect("JSON");
+        let answer = ask(&self.npm, &request);
         let text = |name: &str| answer[name].as_str().map(str::to_owned);
         let headers = answer["headers"].as_object().expect("headers");
         Delivery {
@@ -112,6 +126,25 @@ impl Kits {
             certificate: text("certificate"),
         }
     }
+
+    /// What a kit's check says to a delivery: nothing where it accepts it, else why not.
+    pub fn verdict(&self, is_npm: bool, mut asked: Value, body: &[u8]) -> Result<(), String> {
+        asked["body"] = STANDARD.encode(body).into();
+        let answer = ask(if is_npm { &self.npm } else { &self.pypi }, &asked);
+        let why = answer["why"].as_str().unwrap_or_default();
+        answer["accepted"]
+            .as_bool()
+            .expect("a verdict")
+            .then_some(())
+            .ok_or_else(|| why.to_owned())
+    }
+}
+
+fn ask(program: &Mutex<Program>, request: &Value) -> Value {
+    // A test that failed while it asked leaves no half line behind.
+    let mut program = program.lock().unwrap_or_else(PoisonError::into_inner);
+    program.tell(&request.to_string());
+    serde_json::from_str(&program.hear()).expect("JSON")
 }
 
 /// `tests/oracles/host.mjs`: the hosts that keys come from, behind a proxy of the gateway's.
@@ -125,7 +158,7 @@ impl KeyHosts {
     pub fn start(hosts: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().display().to_string();
-        let mut program = Program::start("host.mjs", &[&[place.as_str()], hosts].concat());
+        let mut program = Program::node("host.mjs", &[&[place.as_str()], hosts].concat());
         let proxy = program.hear().strip_prefix("proxy=").expect("its address").to_owned();
         Self { program, proxy, folder }
     }

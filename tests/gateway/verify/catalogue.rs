@@ -8,20 +8,20 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hooksluice::clock::{Timestamp, now};
 use hooksluice::delivery::Method;
 use hooksluice::provider::Catalogue;
-use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, SecretEncoding, SecretForm};
+use hooksluice::provider::definition::{Definition, Find, HashName, Scheme, SecretEncoding, SecretForm, Signature};
 use hooksluice::provider::sample::Sample;
 use hooksluice::verify::{Unsigned, Verifier, sign};
 
-use super::key_pairs::{Pair, RSA, ed25519, p256};
+use super::key_pairs::{Pair, RSA, Rsa, ed25519, key_set, p256, p521};
 use super::{headers, keyring, raw, secrets, verify};
 
 /// What one signature is made and checked with.
-struct Keys {
-    signs: Option<String>,
+pub struct Keys {
+    pub signs: Option<String>,
     /// `None`: the source has no secret of its own.
-    verifies: Option<String>,
+    pub verifies: Option<String>,
     /// What the platform's URLs serve.
-    served: Vec<(String, String)>,
+    pub served: Vec<(String, String)>,
 }
 
 /// A key as a user would configure it.
@@ -59,16 +59,21 @@ fn named_url(find: &Find, sample: &Sample) -> Option<String> {
     Some(body.pointer(find.json.as_deref()?)?.as_str()?.to_owned())
 }
 
+pub fn is_public(rule: &Signature) -> bool {
+    match rule.scheme {
+        Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
+        Scheme::Jwt | Scheme::Jws | Scheme::HttpSignature | Scheme::HttpMessageSignature => !["HS", "hmac"]
+            .iter()
+            .any(|shared| rule.algorithms[0].starts_with(shared)),
+        _ => false,
+    }
+}
+
 /// Keys for a signature; keys that the platform pins for everybody are replaced by ours.
-fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
+pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rsa) -> Keys {
     let own = definition.secret.clone();
     let rule = &mut definition.signature[index];
     let form = rule.secret.clone().unwrap_or(own);
-    let is_public = match rule.scheme {
-        Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => true,
-        Scheme::Jwt => !rule.algorithms[0].starts_with("HS"),
-        _ => false,
-    };
     if rule.scheme == Scheme::None {
         return Keys {
             signs: None,
@@ -76,7 +81,7 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             served: Vec::new(),
         };
     }
-    if !is_public {
+    if !is_public(rule) {
         let secret = shared(&form, rule.scheme);
         return Keys {
             signs: Some(secret.clone()),
@@ -84,30 +89,38 @@ fn keys(definition: &mut Definition, index: usize, sample: &Sample) -> Keys {
             served: Vec::new(),
         };
     }
-    let pair = match rule.scheme {
-        Scheme::Ed25519 => ed25519(),
-        Scheme::Ecdsa => p256(),
-        Scheme::Jwt if rule.algorithms[0].starts_with("ES") => p256(),
+    let named = rule.algorithms.first().map(String::as_str);
+    let pair = match (rule.scheme, named) {
+        (Scheme::Ed25519, _) | (_, Some("EdDSA" | "ed25519")) => ed25519(),
+        (_, Some("ES512")) => p521(),
+        (Scheme::Ecdsa, _) | (_, Some("ES256" | "ecdsa-p256-sha256")) => p256(),
         _ => {
-            let pem = RSA.public.clone();
+            let pem = rsa.public.clone();
             let mut served = Vec::new();
             let mut verifies = None;
             if let Some(url) = &rule.keys.jwks {
-                served.push((url.clone(), RSA.key_set.clone()));
+                served.push((url.clone(), rsa.key_set.clone()));
             } else if let Some(find) = &rule.keys.certificate {
-                served.push((named_url(find, sample).expect("a URL"), RSA.certificate.clone()));
+                served.push((named_url(find, sample).expect("a URL"), rsa.certificate.clone()));
             } else if rule.keys.pinned.is_empty() {
                 verifies = Some(pem);
             } else {
                 rule.keys.pinned = vec![pem];
             }
             return Keys {
-                signs: Some(RSA.private.clone()),
+                signs: Some(rsa.private.clone()),
                 verifies,
                 served,
             };
         }
     };
+    if let Some(url) = &rule.keys.jwks {
+        return Keys {
+            verifies: None,
+            served: vec![(url.clone(), key_set(&pair))],
+            signs: Some(pair.private),
+        };
+    }
     let verifies = if rule.keys.pinned.is_empty() {
         Some(configured(&form, &pair))
     } else {
@@ -160,7 +173,7 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
         return Err("needs settings".into());
     };
     let (mut definition, settings) = (provided.definition, provided.settings);
-    let keys = keys(&mut definition, index, sample);
+    let keys = keys(&mut definition, index, sample, &RSA);
     let pinned = definition.signature[index].name.clone();
     let at = now();
 

@@ -71,9 +71,11 @@ fn mistakes_of_a_definition_are_said_with_their_place() {
         &["part `secret`"],
     );
     refused(
-        &hmac("algorithm = 'sha256'\ncontent = ['body', { part = 'secret', transform = 'sha256_hex' }]"),
+        &format!(
+            "[[signature]]\nscheme = 'ed25519'\n{FROM}\ncontent = ['body', {{ part = 'secret', transform = 'sha256_hex' }}]"
+        ),
         &["s"],
-        &["part `secret` is for scheme `hash`"],
+        &["part `secret` is for schemes `hash` and `hmac`"],
     );
     refused("signature = []", &[], &["must be asked for by name"]);
     // Several at once.
@@ -180,4 +182,18 @@ fn signing_adds_to_the_request_and_takes_nothing_away() {
     let tag = crate::support::sign::hmac_sha256(b"s", &[b"mine1000PUT/in/shop{ }"]);
     assert_eq!(signed.added_query, format!("sig={}", hex::encode(tag)));
     assert_eq!((signed.method, &signed.body[..]), (Method::PUT, &b"{ }"[..]));
+}
+
+/// Linear's kit takes a time as a number only, as Linear writes it.
+#[test]
+fn a_time_in_the_body_stays_what_it_was_when_it_is_signed_anew() {
+    let definition = definition(
+        "[timestamp]\nfrom = { json = '/at' }\nformat = 'unix_ms'\n[[signature]]\nscheme = 'hmac'\nalgorithm = 'sha256'\n\
+         from = { header = 'X-Sig' }\ncontent = ['body']",
+    );
+    for (before, after) in [(r#"{"at":5}"#, r#"{"at":1000}"#), (r#"{"at":"5"}"#, r#"{"at":"1000"}"#)] {
+        let given = secrets(&["s"]);
+        let signed = sign(&definition, &given, &Settings::default(), None, unsigned(at(1), before));
+        assert_eq!(signed.expect("signed").body, after);
+    }
 }

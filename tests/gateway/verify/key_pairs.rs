@@ -61,7 +61,31 @@ pub fn p256() -> Pair {
     }
 }
 
-/// An RSA key with a certificate, made once a run: that takes a moment.
+/// One that is always the same: P-521 is slow in a debug build, and its randomness is not what is tested.
+pub fn p521() -> Pair {
+    use p521::pkcs8::{EncodePrivateKey, EncodePublicKey};
+    let mut scalar = [7; 66];
+    scalar[0] = 0;
+    let key = p521::SecretKey::from_slice(&scalar).expect("a key");
+    Pair {
+        private: pem("PRIVATE KEY", key.to_pkcs8_der().expect("a key").as_bytes()),
+        spki: key.public_key().to_public_key_der().expect("a key").as_bytes().to_vec(),
+        bare: None,
+    }
+}
+
+/// A key set with this one key, which has no id.
+pub fn key_set(pair: &Pair) -> String {
+    let jwk = match (&pair.bare, pair.spki.len()) {
+        (Some(x), _) => serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(x)}),
+        (None, length) => {
+            let (crv, size) = if length > 100 { ("P-521", 66) } else { ("P-256", 32) };
+            let point = &pair.spki[length - 2 * size..];
+            serde_json::json!({"kty": "EC", "crv": crv, "x": base64url(&point[..size]), "y": base64url(&point[size..])})
+        }
+    };
+    serde_json::json!({ "keys": [jwk] }).to_string()
+/// An RSA key with a certificate. Making one takes a moment.
 pub struct Rsa {
     pub private: String,
     pub certificate: String,
@@ -71,7 +95,10 @@ pub struct Rsa {
     pub public: String,
 }
 
-pub static RSA: LazyLock<Rsa> = LazyLock::new(|| {
+/// One for the whole run.
+pub static RSA: LazyLock<Rsa> = LazyLock::new(rsa);
+
+pub fn rsa() -> Rsa {
     let folder = tempfile::tempdir().expect("a folder");
     let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
     let made = Command::new("openssl")
@@ -107,4 +134,4 @@ pub static RSA: LazyLock<Rsa> = LazyLock::new(|| {
         key_set: key_set.to_string(),
         public: pem("RSA PUBLIC KEY", pair.public().as_ref()),
     }
-});
+}

@@ -240,6 +240,6 @@ fn a_token_that_carries_the_bodys_digest_binds_it() {
     delivery.body = "{\"a\":2}".into();
     assert_eq!(
         verify(&verifier, &delivery, at(NOW)).unwrap_err(),
-        VerifyError::Mismatch
+        VerifyError::Digest("claim `sha256`".into())
     );
 }

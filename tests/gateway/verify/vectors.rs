@@ -127,7 +127,7 @@ fn twilios_examples_hold() {
     assert!(json("{\"property\": \"value\", \"boolean\": true}").is_ok());
     assert_eq!(
         json("{\"property\": \"value\", \"boolean\": 1234}").unwrap_err(),
-        VerifyError::Mismatch
+        VerifyError::Digest("query parameter `bodySHA256`".into())
     );
 }
 
