@@ -42,6 +42,7 @@ pub mod destination;
 pub mod duplicates;
 
 pub mod pipeline;
+pub mod replay;
 
 pub mod config;
 pub mod http;

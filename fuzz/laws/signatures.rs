@@ -71,7 +71,8 @@ fn signs_a_form(rule: &Signature) -> bool {
     rule.content.iter().any(|part| match part {
         Part::Word(word) => is_form(word),
         Part::Found(find) => find.part.as_deref().is_some_and(is_form),
-        Part::Lines(_) => false,
+        Part::Fields(_) => true,
+        Part::Lines(_) | Part::Listed(_) | Part::Raw(_) | Part::WithSecret(_) => false,
     })
 }
 

@@ -45,10 +45,20 @@ impl ConfigFile {
     /// Loads and compiles what `serve` would serve. Every problem at once.
     pub fn load(&self) -> Result<(Option<PathBuf>, Loaded), Failure> {
         let path = self.find()?;
-        let (loaded, mut problems) = config::inspect(path.as_deref(), config::environment());
+        let loaded = Self::complete(path.as_deref())?;
+        Ok((path, loaded))
+    }
+
+    /// The same of what a command means that looks into a gateway.
+    pub fn load_here(&self) -> Result<Loaded, Failure> {
+        Self::complete(self.find_here().as_deref())
+    }
+
+    fn complete(path: Option<&Path>) -> Result<Loaded, Failure> {
+        let (loaded, mut problems) = config::inspect(path, config::environment());
         problems.extend(serve::check(&loaded).err().unwrap_or_default());
         if problems.is_empty() {
-            Ok((path, loaded))
+            Ok(loaded)
         } else {
             Err(Failure::Config(problems))
         }

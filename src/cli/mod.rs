@@ -8,13 +8,16 @@ mod deliver;
 mod explain;
 mod files;
 mod fresh;
+mod gateway;
 mod given;
 mod health;
+mod journal;
 mod lint;
 mod output;
 mod providers;
 mod quickstart;
 mod record;
+mod replay;
 mod scaffold;
 mod serve;
 mod stored;
@@ -61,12 +64,15 @@ enum Command {
     Send(deliver::SendArgs),
     /// Say why a captured delivery is not believed: which step fails, what was expected, and the likely cause.
     Explain(explain::Args),
-    /// Look at the events in the journal, also while the gateway runs.
+    /// Look at the events in the journal, also while the gateway runs, or send them once more.
     #[command(subcommand)]
     Events(stored::Events),
-    /// Look at what broke its contract, where the journal keeps that.
+    /// Look at what broke its contract, where the journal keeps that, and let it in again, from there or from a broker.
     #[command(subcommand)]
     Quarantine(stored::Quarantine),
+    /// Rescue what a damaged journal still holds.
+    #[command(subcommand)]
+    Journal(journal::Journal),
     /// Ask a running gateway whether it can make deliveries durable.
     Health(health::Args),
     /// Print a completion script for a shell.
@@ -99,6 +105,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(args) => explain::run(&args, &mut out),
         Command::Events(command) => stored::events(&command, &mut out),
         Command::Quarantine(command) => stored::quarantine(&command, &mut out),
+        Command::Journal(command) => journal::run(&command, &mut out),
         Command::Health(args) => health::run(&args, &mut out),
         Command::Completions { shell } => {
             let mut script = Vec::new();

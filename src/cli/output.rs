@@ -86,6 +86,12 @@ impl Output {
         Ok(out.flush()?)
     }
 
+    /// A remark beside the findings, on standard error.
+    pub fn remark(text: &str) {
+        // If nobody reads, nobody asked.
+        let _ = writeln!(io::stderr().lock(), "hooksluice: {text}");
+    }
+
     /// A value as JSON: indented in a terminal, one line otherwise.
     pub fn value(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let text = if io::stdout().is_terminal() {

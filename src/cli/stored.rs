@@ -1,4 +1,4 @@
-//! `events` and `quarantine`: what the journal holds, read beside a running gateway.
+//! `events` and `quarantine`: what the journal holds, read beside a running gateway. What sends or removes is in `replay`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::files::ConfigFile;
 use super::output::{Failure, Output, printable};
+use super::replay;
 use crate::clock::Timestamp;
 use crate::destination::journal::{Filter, Reader, Record, Table};
 use crate::units::HumanDuration;
@@ -19,6 +20,8 @@ pub enum Events {
     Show(Show),
     /// Events as they arrive, until interrupted.
     Tail(Tail),
+    /// Send events once more, marked as a replay, to where the routes say or to another destination.
+    Replay(replay::EventsReplay),
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -27,6 +30,10 @@ pub enum Quarantine {
     List(List),
     /// One quarantined event: why, attributes and body.
     Show(Show),
+    /// Let quarantined events in again at their contract; those that still break it stay.
+    Replay(replay::QuarantineReplay),
+    /// Remove old events from the journal's quarantine.
+    Prune(replay::PruneArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,6 +103,7 @@ pub fn events(command: &Events, out: &mut Output) -> Result<(), Failure> {
         Events::List(args) => list(Table::Events, args, out),
         Events::Show(args) => show(Table::Events, args, out),
         Events::Tail(args) => tail(args, out),
+        Events::Replay(args) => replay::events(args, out),
     }
 }
 
@@ -103,6 +111,8 @@ pub fn quarantine(command: &Quarantine, out: &mut Output) -> Result<(), Failure>
     match command {
         Quarantine::List(args) => list(Table::Quarantine, args, out),
         Quarantine::Show(args) => show(Table::Quarantine, args, out),
+        Quarantine::Replay(args) => replay::quarantine(args, out),
+        Quarantine::Prune(args) => replay::prune(args, out),
     }
 }
 

@@ -238,6 +238,11 @@ impl Contracts {
         }
     }
 
+    /// Judges one part by itself, for a replay; in mode `enforce`, too, a broken one stays in quarantine.
+    pub fn judge(&self, part: &Part<'_>) -> Verdict {
+        self.verdict(part, self.modes.of(&part.found.event))
+    }
+
     fn verdict(&self, part: &Part<'_>, mode: Mode) -> Verdict {
         if mode == Mode::Off {
             return Verdict::Off;

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 
 use crate::event::Event;
 
+pub mod backlog;
 pub mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -73,6 +73,8 @@ attributes! {
     QuarantineReason = "quarantinereason",
     /// JSON array of the broken rules.
     Violations = "violations",
+    /// Contract version that the delivery named, on quarantined events: a replay asks that one again.
+    DeliveredVersion = "deliveredversion",
     /// `true` on replays only.
     Replay = "replay",
 }

@@ -147,6 +147,9 @@ fn event(
     if let Verdict::Broken { reason, violations, .. } = verdict {
         put(A::QuarantineReason, Text::Static(reason));
         put(A::Violations, violations_text(violations).into());
+        if let Some(version) = &found.version {
+            put(A::DeliveredVersion, version.clone().into());
+        }
     }
 
     let json = OnceLock::new();
@@ -171,7 +174,7 @@ fn event(
     }
 }
 
-fn contract(verdict: &Verdict) -> &'static str {
+pub(super) fn contract(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Passed { .. } => "passed",
         Verdict::None => "none",

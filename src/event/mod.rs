@@ -8,18 +8,21 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::contract::Verdict;
 use crate::delivery::HeaderName;
 use crate::provider::Definition;
 use crate::read::Node;
 
 mod attribute;
 mod build;
+mod decode;
 pub mod encode;
 mod stored;
 mod trace;
 
 pub use attribute::Attribute;
 pub use build::{events, identifies};
+pub use decode::{from_amqp, from_kafka};
 pub use stored::{Stored, StoredError};
 
 use attribute::Text;
@@ -124,6 +127,20 @@ impl Event {
         self.with(Attribute::QuarantineReason, Text::Static(reason))
     }
 
+    /// The same event out of quarantine, when it meets its contract by now. `None` when it still breaks it.
+    pub fn out_of_quarantine(mut self, verdict: &Verdict) -> Option<Self> {
+        if matches!(verdict, Verdict::Broken { .. }) {
+            return None;
+        }
+        use Attribute as A;
+        const SAID: [A; 4] = [A::QuarantineReason, A::Violations, A::DeliveredVersion, A::DataSchema];
+        self.others.retain(|(attribute, _)| !SAID.contains(attribute));
+        if let Verdict::Passed { schema } = verdict {
+            self = self.with(A::DataSchema, Text::Shared(schema.urn.clone()));
+        }
+        Some(self.with(A::Contract, Text::Static(build::contract(verdict))))
+    }
+
     fn with(mut self, attribute: Attribute, value: Text) -> Self {
         match self.others.binary_search_by_key(&attribute, |(name, _)| *name) {
             Ok(at) => self.others[at].1 = value,
@@ -151,6 +168,14 @@ impl PartialEq for Event {
 }
 
 impl Eq for Event {}
+
+/// Is the event type the pattern's? A trailing `.*` stands for everything below, as in routes.
+pub fn is_type(pattern: &str, kind: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => kind.len() > prefix.len() && kind.starts_with(prefix),
+        None => pattern == kind,
+    }
+}
 
 /// What is the same for all events of a source.
 #[derive(Debug, Clone)]
@@ -201,6 +226,17 @@ impl Origin {
 
     pub fn provider(&self) -> &Arc<str> {
         &self.provider
+    }
+
+    /// The event's name in the provider's words: its type without the domain.
+    pub fn name_of<'k>(&self, kind: &'k str) -> &'k str {
+        match &*self.domain {
+            "" => kind,
+            domain => kind
+                .strip_prefix(domain)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .unwrap_or(kind),
+        }
     }
 }
 

@@ -56,8 +56,12 @@ impl Event {
         if Sha256::digest(attributes)[..] != *sha256 {
             return Err(StoredError::AttributesDigest);
         }
-        let mut texts: BTreeMap<String, String> =
-            serde_json::from_str(attributes).map_err(|error| StoredError::Malformed(error.to_string()))?;
+        let texts = serde_json::from_str(attributes).map_err(|error| StoredError::Malformed(error.to_string()))?;
+        Self::from_attributes(texts, data)
+    }
+
+    /// An event from its attributes, `specversion` and `datacontenttype` among them, and its data, whose digest they hold.
+    pub(super) fn from_attributes(mut texts: BTreeMap<String, String>, data: Bytes) -> Result<Self, StoredError> {
         let mut take = |name: &'static str| texts.remove(name).ok_or(StoredError::Missing(name));
         let version = take("specversion")?;
         if version != SPEC_VERSION {

@@ -76,6 +76,13 @@ fn part(part: &Part) -> String {
         Part::Word(word) if word.bytes().any(|byte| byte.is_ascii_lowercase()) && word.len() >= 3 => word.clone(),
         Part::Word(literal) => format!("{literal:?}"),
         Part::Lines(lines) => format!("the lines of {}", lines.named_lines.join(", ")),
+        Part::Listed(listed) => format!("the headers that {} lists", place(&listed.listed)),
+        Part::Fields(fields) => match fields.without.as_slice() {
+            [] => "the form's fields, sorted and joined".to_owned(),
+            without => format!("the form's fields without {}, sorted and joined", without.join(", ")),
+        },
+        Part::Raw(raw) => format!("body member `{}` as it is written", raw.raw),
+        Part::WithSecret(with) => format!("the body with the secret at `{}`", with.body_with_secret_at),
         Part::Found(find) => match (&find.literal, &find.setting, &find.part) {
             (Some(literal), ..) => format!("{literal:?}"),
             // What a setting says may be a credential.

@@ -145,7 +145,7 @@ fn signs(definition: &Definition, word: &str) -> bool {
         .any(|part| match part {
             Part::Word(name) => name == word,
             Part::Found(find) => find.part.as_deref() == Some(word),
-            Part::Lines(_) => false,
+            Part::Lines(_) | Part::Listed(_) | Part::Fields(_) | Part::Raw(_) | Part::WithSecret(_) => false,
         })
 }
 

@@ -1,5 +1,5 @@
-//! The operators' listener: metrics and health for everybody who reaches it; what shows deliveries
-//! only with the bearer token.
+//! The operators' listener: metrics and health for everybody who reaches it; what shows deliveries or changes something
+//! only with the bearer token. The same routes are served on a Unix socket, where the file's mode is the credential.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,12 @@ use actix_web::http::header::{
 };
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
+use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
 
 use super::capacity::Counter;
+use super::operate;
+use crate::replay::Replays;
 use crate::secret::Secret;
 use crate::telemetry::Metrics;
 use crate::telemetry::recent::Recent;
@@ -24,14 +27,25 @@ pub trait Health: Send + Sync {
     fn refresh(&self, metrics: &Metrics);
 }
 
+#[derive(Clone)]
 pub struct Admin {
     pub metrics: Metrics,
     pub health: Arc<dyn Health>,
     pub draining: Arc<AtomicBool>,
-    pub token: Option<Secret>,
+    pub access: Access,
     pub recent: Recent,
     /// What the ingress holds of bodies.
     pub bytes: Counter,
+    pub replays: Arc<ArcSwap<Replays>>,
+}
+
+/// Who gets to see more than metrics and health.
+#[derive(Clone)]
+pub enum Access {
+    Nobody,
+    Token(Secret),
+    /// Whoever could connect: it is the socket of the journal's owner.
+    Everybody,
 }
 
 pub fn routes(service: &mut web::ServiceConfig) {
@@ -40,6 +54,8 @@ pub fn routes(service: &mut web::ServiceConfig) {
         .route("/livez", web::get().to(livez))
         .route("/readyz", web::get().to(readyz))
         .route("/deliveries", web::get().to(deliveries))
+        .route("/replay", web::post().to(operate::replay))
+        .route("/prune", web::post().to(operate::prune))
         .route("/", web::get().to(page))
         .route("/inspector.css", web::get().to(style))
         .route("/inspector.js", web::get().to(script));
@@ -101,10 +117,14 @@ fn asset(content_type: &str, text: &'static str) -> HttpResponse {
         .body(text)
 }
 
-fn authorised(request: &HttpRequest, admin: &Admin) -> Result<(), HttpResponse> {
-    let Some(token) = &admin.token else {
-        return Err(HttpResponse::Forbidden()
-            .body("this listener shows metrics and health only; set `admin.token` to open the rest\n"));
+pub(super) fn authorised(request: &HttpRequest, admin: &Admin) -> Result<(), HttpResponse> {
+    let token = match &admin.access {
+        Access::Everybody => return Ok(()),
+        Access::Token(token) => token,
+        Access::Nobody => {
+            return Err(HttpResponse::Forbidden()
+                .body("this listener shows metrics and health only; set `admin.token` to open the rest\n"));
+        }
     };
     let given = request
         .headers()

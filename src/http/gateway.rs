@@ -38,7 +38,7 @@ pub struct Limits {
 /// A source at its path.
 #[derive(Debug)]
 pub struct Endpoint {
-    pub source: Source,
+    pub source: Arc<Source>,
     /// `POST`, and whatever the provider's handshakes use.
     pub methods: Vec<Method>,
     /// Bytes.

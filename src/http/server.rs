@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,12 +13,14 @@ use actix_web::{App, HttpServer, dev};
 use arc_swap::ArcSwap;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::admin::{self, Health};
+use super::admin::{self, Access, Admin, Health};
 use super::capacity::Counter;
 use super::gateway::Gateway;
 use super::ingress::{self, Ingress};
+use super::socket::Socket;
 use super::tls::Certificate;
 use crate::config::{Loaded, tls};
+use crate::replay::Replays;
 use crate::telemetry::Metrics;
 use crate::telemetry::recent::Recent;
 
@@ -39,6 +42,8 @@ pub enum ServerError {
 pub struct Server {
     ingress: dev::Server,
     admin: dev::Server,
+    /// The admin routes once more, beside the journal; none without a journal.
+    beside: Option<(dev::Server, Socket)>,
     ingress_address: SocketAddr,
     admin_address: SocketAddr,
     certificate: Option<Arc<Certificate>>,
@@ -63,6 +68,7 @@ impl Server {
         gateway: Arc<ArcSwap<Gateway>>,
         metrics: Metrics,
         health: Arc<dyn Health>,
+        replays: Arc<ArcSwap<Replays>>,
     ) -> Result<Self, ServerError> {
         let (in_flight, draining, recent) = (
             Arc::<AtomicUsize>::default(),
@@ -108,14 +114,23 @@ impl Server {
 
         let admin_listener = listen(loaded.config.admin.listen, "admin.listen")?;
         let admin_address = admin_listener.local_addr()?;
-        let state = Data::new(admin::Admin {
+        let state = Admin {
             metrics,
             health,
             draining: draining.clone(),
-            token: loaded.admin_token.clone(),
+            access: match &loaded.admin_token {
+                Some(token) => Access::Token(token.clone()),
+                None => Access::Nobody,
+            },
             recent,
             bytes,
-        });
+            replays,
+        };
+        let beside = match &loaded.config.journal {
+            Some(journal) => beside(&journal.socket(), &state)?,
+            None => None,
+        };
+        let state = Data::new(state);
         let admin = HttpServer::new(move || App::new().app_data(state.clone()).configure(admin::routes))
             .workers(1)
             .shutdown_timeout(1)
@@ -124,6 +139,7 @@ impl Server {
         Ok(Self {
             ingress: server.run(),
             admin: admin.run(),
+            beside,
             ingress_address,
             admin_address,
             certificate,
@@ -156,7 +172,13 @@ impl Server {
     ) -> Result<(), ServerError> {
         let (ingress, admin) = (self.ingress.handle(), self.admin.handle());
         let serving = tokio::spawn(self.ingress);
-        let serving_admin = tokio::spawn(self.admin);
+        let mut serving_others = vec![tokio::spawn(self.admin)];
+        let mut others = vec![admin];
+        let socket = self.beside.map(|(server, socket)| {
+            others.push(server.handle());
+            serving_others.push(tokio::spawn(server));
+            socket
+        });
         stop().await;
 
         tracing::info!(drain_delay = ?self.drain_delay, "stopping: not ready, still accepting");
@@ -172,13 +194,40 @@ impl Server {
             sleep_until((Instant::now() + Duration::from_millis(10)).min(until)).await;
         }
         ingress.stop(true).await;
+        // Before the journal is let go: the next process may put a socket of its own there.
+        drop(socket);
         close().await;
-        admin.stop(true).await;
-        for task in [serving, serving_admin] {
+        for other in others {
+            other.stop(true).await;
+        }
+        serving.await.map_err(io::Error::other)??;
+        for task in serving_others {
             task.await.map_err(io::Error::other)??;
         }
         Ok(())
     }
+}
+
+/// The admin routes on a socket, open to whoever can connect. Deliveries do not depend on it: where there can be none
+/// (a path longer than about a hundred bytes, a file system without sockets), that is said, and the token remains.
+fn beside(path: &Path, admin: &Admin) -> Result<Option<(dev::Server, Socket)>, ServerError> {
+    let (socket, listener) = match Socket::bind(path) {
+        Ok(bound) => bound,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "no socket for commands: replay and prune need `admin.token`, or a shorter `journal.path`");
+            return Ok(None);
+        }
+    };
+    let state = Data::new(Admin {
+        access: Access::Everybody,
+        ..admin.clone()
+    });
+    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(admin::routes))
+        .workers(1)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .listen_uds(listener)?;
+    Ok(Some((server.run(), socket)))
 }
 
 fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ServerError> {

@@ -2,6 +2,7 @@
 //!
 //! [`process`] runs from the complete body to the answer's substance. Status codes are `http`'s.
 
+mod again;
 mod publish;
 mod source;
 

@@ -8,7 +8,7 @@ use prometheus::Histogram;
 use crate::contract::Contracts;
 use crate::destination::spool::Outlet;
 use crate::duplicates::Duplicates;
-use crate::event::{Event, Origin};
+use crate::event::{self, Event, Origin};
 use crate::handshake::Handshakes;
 use crate::keys::Keyring;
 use crate::rate::Limiter;
@@ -63,11 +63,11 @@ pub struct Way {
 
 impl Source {
     /// The way of an event; `None` where a route ignores its type.
-    pub(super) fn way(&self, event: &Event) -> Option<&Way> {
+    pub fn way(&self, event: &Event) -> Option<&Way> {
         let route = self
             .routes
             .iter()
-            .find(|route| route.types.iter().any(|pattern| matches(pattern, event.kind())));
+            .find(|route| route.types.iter().any(|pattern| event::is_type(pattern, event.kind())));
         let target = match route {
             Some(route) => route.target.as_ref()?,
             None => &self.destination,
@@ -77,12 +77,5 @@ impl Source {
         } else {
             &target.main
         })
-    }
-}
-
-fn matches(pattern: &str, kind: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => kind.len() > prefix.len() && kind.starts_with(prefix),
-        None => pattern == kind,
     }
 }

@@ -20,7 +20,7 @@ pub mod time;
 pub mod walk;
 
 pub use document::Node;
-pub use reader::{Reader, UNKNOWN};
+pub use reader::{Again, Reader, UNKNOWN};
 
 /// A verified delivery, split. Made by [`Reader::read`].
 #[derive(Debug)]

@@ -68,6 +68,17 @@ struct Batch {
     content_type: Option<String>,
 }
 
+/// What an event's bytes were of its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// The delivered body.
+    Whole,
+    /// An element of a batch.
+    Element,
+    /// A form, mapped to JSON.
+    Mapped,
+}
+
 /// What the body turned out to be.
 struct Body<'d> {
     document: Document<'d>,
@@ -245,6 +256,51 @@ impl Reader {
         }
     }
 
+    /// Reads the bytes of one event again, for a replay. `raw` is what is left of its delivery, with the event's own bytes
+    /// as the body. What it finds beside the document is as good as that: a header that nobody kept is missing.
+    pub fn again<'d>(&self, raw: &'d RawDelivery, what: Again) -> Part<'d> {
+        let content_type = raw.headers.text(&actix_web::http::header::CONTENT_TYPE).map(str::trim);
+        let json = || match Node::parse(&raw.body) {
+            Ok(node) => Document::Json(node),
+            Err(reason) => Document::Unreadable(reason),
+        };
+        let mut body = match what {
+            Again::Whole => self.body(raw, content_type),
+            Again::Element | Again::Mapped => Body {
+                document: json(),
+                form: None,
+                field: None,
+                mapped: None,
+            },
+        };
+        let batch = self.batch.as_ref().filter(|batch| batch.applies(content_type));
+        if what == Again::Whole && batch.is_some() && body.document.is_json() {
+            let why = "a batch is split when it is delivered, not when it is replayed";
+            body.document = Document::Unreadable(NotReadable::new("not-a-batch", why));
+        }
+        let node = body.document.node();
+        let found = self.found(
+            &View {
+                raw,
+                query: None,
+                form: body.form.as_ref(),
+                body: node.filter(|_| what != Again::Element),
+                item: node,
+                inner: None,
+                claims: None,
+            },
+            &Coverage::default(),
+            None,
+        );
+        Part {
+            document: body.document,
+            data: raw.body.clone(),
+            mapped: None,
+            content_type: content_type.unwrap_or_default().to_owned(),
+            found,
+        }
+    }
+
     fn body<'d>(&self, raw: &'d RawDelivery, content_type: Option<&str>) -> Body<'d> {
         let only = |document| Body {
             document,
@@ -275,6 +331,7 @@ impl Reader {
         Body {
             document,
             form: None,
+            field: None,
             mapped: self.json_payload.then(|| Bytes::copy_from_slice(text.as_bytes())),
         }
     }

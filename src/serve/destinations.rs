@@ -10,15 +10,18 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::config::{Config, Destination as Settings, JOURNAL, Problem};
-use crate::destination::journal::{Journal, JournalError, State};
+use crate::destination::backlog::{Backlog, Cursor, OpenError, Part};
+use crate::destination::journal::{Journal, JournalError, Reader, State, Status, Table};
 #[cfg(feature = "kafka")]
 use crate::destination::kafka::Kafka;
 #[cfg(feature = "rabbitmq")]
 use crate::destination::rabbitmq::RabbitMq;
 use crate::destination::spool::{Outlet, Spool, Tuning};
-use crate::destination::{Destination, Feed, Finding};
+use crate::destination::{Destination, Feed, Finding, journal};
 use crate::pipeline::{Target, Way};
+use crate::replay::Quarantine;
 use crate::telemetry::Metrics;
+use crate::units::ByteSize;
 
 /// How long a destination that a reload takes away may finish what it has under way.
 const CLOSE: Duration = Duration::from_secs(10);
@@ -43,12 +46,12 @@ struct JournalSide {
 struct Broker {
     /// Of the settings and the credentials as they were read.
     fingerprint: [u8; 32],
-    client: Box<dyn Client>,
+    client: Arc<dyn Client>,
     target: Target,
 }
 
 /// One connection to a broker, with its two destinations.
-trait Client: std::fmt::Debug + Send + Sync {
+trait Client: Quarantine + std::fmt::Debug {
     fn main(&self) -> Arc<dyn Destination>;
     fn quarantine(&self) -> Arc<dyn Destination>;
     fn close(&self, deadline: Duration) -> BoxFuture<'_, ()>;
@@ -75,11 +78,28 @@ client!(Kafka);
 #[cfg(feature = "rabbitmq")]
 client!(RabbitMq);
 
+type Opened = BoxFuture<'static, Result<Box<dyn Backlog>, OpenError>>;
+
+#[cfg(feature = "kafka")]
+impl Quarantine for Kafka {
+    fn backlog(self: Arc<Self>, part: Part, cursor: Cursor, feeds: Vec<Feed>) -> Opened {
+        Box::pin(async move { Self::backlog(&self, part, cursor, feeds).await })
+    }
+}
+
+#[cfg(feature = "rabbitmq")]
+impl Quarantine for RabbitMq {
+    /// What is replayed leaves the queue: there is no cursor.
+    fn backlog(self: Arc<Self>, part: Part, _cursor: Cursor, feeds: Vec<Feed>) -> Opened {
+        Box::pin(async move { Self::backlog(&self, part, feeds).await })
+    }
+}
+
 #[cfg_attr(
     not(any(feature = "kafka", feature = "rabbitmq")),
     expect(unused_variables, reason = "no kind is built in")
 )]
-fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Box<dyn Client>, Vec<Problem>> {
+fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Arc<dyn Client>, Vec<Problem>> {
     let placed = |found: Vec<String>| -> Vec<Problem> {
         found
             .into_iter()
@@ -89,13 +109,13 @@ fn open(name: &str, settings: &Settings, runtime: &Handle) -> Result<Box<dyn Cli
     #[cfg(feature = "kafka")]
     if let Some(kafka) = &settings.kafka {
         let opened = Kafka::open(name, kafka, &settings.quarantine.kafka(), runtime.clone());
-        return opened.map(|kafka| Box::new(kafka) as Box<dyn Client>).map_err(placed);
+        return opened.map(|kafka| Arc::new(kafka) as Arc<dyn Client>).map_err(placed);
     }
     #[cfg(feature = "rabbitmq")]
     if let Some(rabbitmq) = &settings.rabbitmq {
         let opened = RabbitMq::open(name, rabbitmq, &settings.quarantine.rabbitmq(), runtime.clone());
         return opened
-            .map(|rabbitmq| Box::new(rabbitmq) as Box<dyn Client>)
+            .map(|rabbitmq| Arc::new(rabbitmq) as Arc<dyn Client>)
             .map_err(placed);
     }
     Err(placed(vec!["has no kind that this build knows".into()]))
@@ -189,13 +209,36 @@ impl Destinations {
         self.brokers.get(name).map(|broker| broker.target.clone())
     }
 
+    /// All of them, by name.
+    pub fn targets(&self) -> BTreeMap<String, Target> {
+        let journal = self
+            .journal
+            .iter()
+            .map(|side| (JOURNAL.to_owned(), side.target.clone()));
+        let brokers = self
+            .brokers
+            .iter()
+            .map(|(name, broker)| (name.clone(), broker.target.clone()));
+        journal.chain(brokers).collect()
+    }
+
+    /// What lies in the brokers' quarantines, for replays.
+    pub fn quarantines(&self) -> BTreeMap<String, Arc<dyn Quarantine>> {
+        let brokers = self.brokers.iter();
+        brokers
+            .map(|(name, broker)| (name.clone(), broker.client.clone() as Arc<dyn Quarantine>))
+            .collect()
+    }
+
     pub fn journal(&self) -> Option<&Arc<Journal>> {
         self.journal.as_ref().map(|side| &side.journal)
     }
 
     /// What can be asked from other threads while destinations come and go.
-    pub fn state(&self) -> DestinationState {
+    /// `to_journal`: some source has it as its destination.
+    pub fn state(&self, to_journal: bool) -> DestinationState {
         DestinationState {
+            to_journal,
             journal: self
                 .journal
                 .as_ref()
@@ -252,6 +295,55 @@ pub async fn probe(name: &str, settings: &Settings, feeds: Vec<Feed>, runtime: H
     }
 }
 
+/// How full the journal is, for `check --live`. Read beside a running gateway.
+pub fn probe_journal(settings: &journal::Settings) -> Vec<Finding> {
+    let place = format!("journal {}", settings.path.display());
+    let mut findings = Vec::new();
+    match Reader::open(&settings.path) {
+        Ok(reader) => {
+            for table in Table::ALL {
+                let quota = settings.quota(table);
+                let place = format!("{place}: {}", table.name());
+                findings.push(match reader.usage(table) {
+                    Ok(usage) => {
+                        let bytes = ByteSize::bytes(usage.bytes);
+                        let text = format!("{} events, {bytes} of {quota}", usage.rows);
+                        let nearly = usage.bytes >= quota.as_u64() / 10 * 9;
+                        match table {
+                            Table::Spool if nearly => Finding::problem(
+                                place,
+                                text,
+                                "bring the brokers back, or raise journal.spool.max_bytes",
+                            ),
+                            Table::Quarantine if nearly => Finding::problem(
+                                place,
+                                text,
+                                "replay or prune quarantine, or raise journal.quarantine.max_bytes",
+                            ),
+                            _ => Finding::ok(place, text),
+                        }
+                    }
+                    Err(error) => Finding::problem(place, error.to_string(), ""),
+                });
+            }
+        }
+        Err(JournalError::Missing { .. }) => findings.push(Finding::ok(&place, "is not there yet; `serve` creates it")),
+        Err(error) => findings.push(Finding::problem(&place, error.to_string(), "")),
+    }
+    if let Some(free) = settings.free() {
+        let text = format!(
+            "{} bytes are free on its disk, {} must stay so",
+            free, settings.min_free
+        );
+        findings.push(if free < settings.min_free.as_u64() {
+            Finding::problem(&place, text, "make room: nothing is stored before (503)")
+        } else {
+            Finding::ok(&place, text)
+        });
+    }
+    findings
+}
+
 fn way(outlet: Outlet, metrics: &Metrics) -> Way {
     let name = outlet.name().clone();
     metrics.destination_up.with_label_values(&[&*name]).set(1);
@@ -283,10 +375,22 @@ fn fingerprint(settings: &Settings) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// Why the journal takes nothing.
+fn said(state: State) -> String {
+    match state {
+        State::Ready => "the journal takes events".to_owned(),
+        State::Full(reason) => format!("the journal is full: {reason}"),
+        State::Failing(reason) => format!("the journal fails: {reason}"),
+        State::Closed => "the journal is closed".to_owned(),
+    }
+}
+
 /// How destinations are, for metrics and readiness.
 #[derive(Clone, Debug, Default)]
 pub struct DestinationState {
     journal: Option<(Arc<Journal>, Arc<Spool>)>,
+    /// The journal's events are the destination of some source, which no quota makes refuse.
+    to_journal: bool,
     /// Main and quarantine of each broker.
     outlets: Vec<(Outlet, Outlet)>,
 }
@@ -295,11 +399,16 @@ impl DestinationState {
     /// `Err` when nothing could be made durable now: the journal cannot take anything (or is off) and no broker is up.
     pub fn ready(&self) -> Result<(), String> {
         let journal = match &self.journal {
-            Some((journal, _)) => match journal.status().state {
-                State::Ready => return Ok(()),
-                State::Full(reason) => format!("the journal is full: {reason}"),
-                State::Failing(reason) => format!("the journal fails: {reason}"),
-                State::Closed => "the journal is closed".to_owned(),
+            Some((journal, _)) => match journal.status() {
+                Status {
+                    state: State::Ready,
+                    spool_full: Some(reason),
+                    ..
+                } if !self.to_journal => format!("the spool is full: {reason}"),
+                Status {
+                    state: State::Ready, ..
+                } => return Ok(()),
+                status => said(status.state),
             },
             None => "the journal is off".to_owned(),
         };
@@ -319,10 +428,30 @@ impl DestinationState {
                 .set(stats.up.into());
         }
         let Some((journal, spool)) = &self.journal else { return };
-        let up = journal.status().state == State::Ready;
-        for name in ["journal", "journal.quarantine"] {
+        let status = journal.status();
+        let up = status.state == State::Ready;
+        for (name, full) in [
+            ("journal", None),
+            ("journal.quarantine", status.quarantine_full.as_ref()),
+        ] {
+            let up = up && full.is_none();
             metrics.destination_up.with_label_values(&[name]).set(up.into());
         }
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        for (table, usage, full) in [
+            (Table::Events, status.events, None),
+            (Table::Spool, status.spool, status.spool_full.as_ref()),
+            (Table::Quarantine, status.quarantine, status.quarantine_full.as_ref()),
+        ] {
+            let labels = [table.name()];
+            metrics.journal_events.with_label_values(&labels).set(count(usage.rows));
+            metrics.journal_bytes.with_label_values(&labels).set(count(usage.bytes));
+            let quota = count(journal.quota(table));
+            metrics.journal_limit_bytes.with_label_values(&labels).set(quota);
+            let full = !up || full.is_some();
+            metrics.journal_full.with_label_values(&labels).set(full.into());
+        }
+        metrics.journal_expired.set(count(status.expired.rows));
         // The spool knows all that waits, also for destinations that are no longer configured.
         let (mut events, mut bytes, mut oldest) = (0, 0, None);
         for stats in spool.stats() {

@@ -1,5 +1,6 @@
 //! A gateway's life: builds what is served from a loaded configuration, swaps it at a reload, ends in order.
 
+mod alone;
 mod destinations;
 mod sources;
 
@@ -12,7 +13,9 @@ use arc_swap::ArcSwap;
 use rustls::sign::CertifiedKey;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
+pub use self::alone::Alone;
 use self::destinations::{DestinationState, Destinations};
 use self::sources::Shared;
 use crate::clock;
@@ -20,9 +23,10 @@ use crate::config::watch::{Reload, Watch};
 use crate::config::{self, Loaded, Problem};
 use crate::destination::{Feed, Finding};
 use crate::duplicates::{Duplicates, Store};
-use crate::http::{Gateway, Health, Limits, Senders, Server};
+use crate::http::{Endpoint, Gateway, Health, Limits, Senders, Server};
 use crate::keys::Keyring;
 use crate::rate::{ByAddress, Strangers};
+use crate::replay::Replays;
 use crate::telemetry::Metrics;
 
 /// How long brokers may confirm what is under way when the process ends.
@@ -55,26 +59,38 @@ pub fn check(loaded: &Loaded) -> Result<(), Vec<Problem>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// Asks every broker that the configuration names, for `check --live`.
+/// Asks every broker that the configuration names, and looks how full the journal is, for `check --live`.
 pub async fn probe(loaded: &Loaded) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if let Some(journal) = &loaded.config.journal {
+        findings.extend(destinations::probe_journal(journal));
+    }
     for (name, settings) in &loaded.config.destinations {
-        let feeds = loaded.sources.iter().filter(|source| {
-            &*source.destination == name.as_str()
-                || source
-                    .routes
-                    .iter()
-                    .any(|route| route.destination.as_deref() == Some(name))
-        });
-        let feeds = feeds
-            .map(|source| Feed {
-                source: source.name.to_string(),
-                provider: source.provider.to_string(),
-            })
-            .collect();
-        findings.extend(destinations::probe(name, settings, feeds, Handle::current()).await);
+        findings.extend(destinations::probe(name, settings, feeds(loaded, name), Handle::current()).await);
     }
     findings
+}
+
+/// Whether some source's events go to the journal.
+fn to_journal(loaded: &Loaded) -> bool {
+    !feeds(loaded, config::JOURNAL).is_empty()
+}
+
+/// The sources whose events may go to a destination.
+fn feeds(loaded: &Loaded, destination: &str) -> Vec<Feed> {
+    let feeding = loaded.sources.iter().filter(|source| {
+        &*source.destination == destination
+            || source
+                .routes
+                .iter()
+                .any(|route| route.destination.as_deref() == Some(destination))
+    });
+    feeding
+        .map(|source| Feed {
+            source: source.name.to_string(),
+            provider: source.provider.to_string(),
+        })
+        .collect()
 }
 
 /// Serves until SIGTERM or SIGINT. `path` is read again at SIGHUP and when something that it names changes. `started`
@@ -96,10 +112,12 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
         keyring,
         duplicates,
         metrics: metrics.clone(),
+        replaying: Arc::new(Semaphore::new(1)),
     };
-    let gateway = running.gateway(&mut destinations, None).await?;
+    let (gateway, replays) = running.gateway(&mut destinations, None).await?;
     let gateway = Arc::new(ArcSwap::from_pointee(gateway));
-    let state = Arc::new(ArcSwap::from_pointee(destinations.state()));
+    let replays = Arc::new(ArcSwap::from_pointee(replays));
+    let state = Arc::new(ArcSwap::from_pointee(destinations.state(to_journal(&running.loaded))));
     taken(&metrics);
 
     let server = Server::bind(
@@ -107,6 +125,7 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
         gateway.clone(),
         metrics.clone(),
         Arc::new(Asked(state.clone())),
+        replays.clone(),
     )
     .map_err(|error| ServeError::Start(error.to_string()))?;
     // Before anybody hears that it runs: from then on a signal is to end it in order.
@@ -138,9 +157,11 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
                 let why = watch.next().await;
                 let result = running.reload(&path, &mut *destinations.lock().await, why).await;
                 match result {
-                    Ok((next, certified)) => {
+                    Ok((next, replayed, certified)) => {
                         gateway.store(Arc::new(next));
-                        state.store(Arc::new(destinations.lock().await.state()));
+                        replays.store(Arc::new(replayed));
+                        let to_journal = to_journal(&running.loaded);
+                        state.store(Arc::new(destinations.lock().await.state(to_journal)));
                         if let (Some(certificate), Some(certified)) = (&certificate, certified) {
                             certificate.replace(certified);
                         }
@@ -207,11 +228,17 @@ struct Running {
     keyring: Arc<Keyring>,
     duplicates: Arc<Duplicates>,
     metrics: Metrics,
+    /// One replay at a time, also across reloads.
+    replaying: Arc<Semaphore>,
 }
 
 impl Running {
     /// Compiles the sources first; only then are destinations opened or changed.
-    async fn gateway(&self, destinations: &mut Destinations, next: Option<&Loaded>) -> Result<Gateway, Vec<Problem>> {
+    async fn gateway(
+        &self,
+        destinations: &mut Destinations,
+        next: Option<&Loaded>,
+    ) -> Result<(Gateway, Replays), Vec<Problem>> {
         let loaded = next.unwrap_or(&self.loaded);
         let mut compiled = Vec::with_capacity(loaded.sources.len());
         let mut problems = Vec::new();
@@ -246,8 +273,22 @@ impl Running {
             let endpoint = good.endpoint(source, &shared, |name| targets[name].clone());
             endpoints.insert(source.path.clone(), Arc::new(endpoint));
         }
+        let names = loaded.config.destinations.keys();
+        let replays = Replays {
+            sources: endpoints
+                .values()
+                .map(|endpoint: &Arc<Endpoint>| (endpoint.source.origin.source().clone(), endpoint.source.clone()))
+                .collect(),
+            targets: destinations.targets(),
+            quarantines: destinations.quarantines(),
+            feeds: names.map(|name| (name.clone(), feeds(loaded, name))).collect(),
+            journal: destinations.journal().cloned(),
+            metrics: self.metrics.clone(),
+            runtime: Handle::current(),
+            running: self.replaying.clone(),
+        };
         let ingress = &loaded.config.ingress;
-        Ok(Gateway {
+        let gateway = Gateway {
             endpoints,
             limits: Limits {
                 trusted_proxies: ingress.trusted_proxies.clone(),
@@ -261,7 +302,8 @@ impl Running {
                 strangers: ingress.rate_of_strangers.map(Strangers::new),
             },
             unknown: Arc::new(self.metrics.source("unknown", &[])),
-        })
+        };
+        Ok((gateway, replays))
     }
 
     /// The whole new configuration is loaded, checked and built before any of it is taken.
@@ -270,7 +312,7 @@ impl Running {
         path: &Path,
         destinations: &mut Destinations,
         why: Reload,
-    ) -> Result<(Gateway, Option<Arc<CertifiedKey>>), Vec<Problem>> {
+    ) -> Result<(Gateway, Replays, Option<Arc<CertifiedKey>>), Vec<Problem>> {
         tracing::debug!(?why, "reload");
         let next = config::load(path)?;
         let fixed = self.fixed(&next);
@@ -278,9 +320,9 @@ impl Running {
             return Err(fixed);
         }
         let certified = next.certified.clone();
-        let gateway = self.gateway(destinations, Some(&next)).await?;
+        let (gateway, replays) = self.gateway(destinations, Some(&next)).await?;
         self.loaded = next;
-        Ok((gateway, certified))
+        Ok((gateway, replays, certified))
     }
 
     /// Settings that only a new process can take.

@@ -105,7 +105,7 @@ impl Compiled {
                 content_type: loaded.definition.answer.content_type.clone(),
             },
             held: Held::default(),
-            source: Source {
+            source: Arc::new(Source {
                 rate: loaded.rate.map(Limiter::new),
                 routes: routes.collect(),
                 destination: target(&loaded.destination),
@@ -119,7 +119,7 @@ impl Compiled {
                 handshakes: self.handshakes,
                 reader: self.reader,
                 contracts: self.contracts,
-            },
+            }),
         }
     }
 }

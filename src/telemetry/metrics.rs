@@ -162,6 +162,18 @@ metrics! {
     spool_bytes: IntGauge("hooksluice_spool_bytes");
     /// Age of the oldest event in the spool, in seconds; 0 when it is empty.
     spool_oldest: Gauge("hooksluice_spool_oldest_seconds");
+    /// Events of the journal: kept, spooled and quarantined.
+    journal_events: IntGaugeVec("hooksluice_journal_events", "table");
+    /// Bytes of these, as the quotas count them.
+    journal_bytes: IntGaugeVec("hooksluice_journal_bytes", "table");
+    /// The quota of each, in bytes.
+    journal_limit_bytes: IntGaugeVec("hooksluice_journal_limit_bytes", "table");
+    /// 1 while the table refuses what comes, because of its quota or of the disk.
+    journal_full: IntGaugeVec("hooksluice_journal_full", "table");
+    /// Kept events that were removed by age or size since the start.
+    journal_expired: IntGauge("hooksluice_journal_expired_events");
+    /// Events replayed, by what became of each.
+    replayed: IntCounterVec("hooksluice_replayed_events_total", "outcome");
     /// 1 if the last reload of the configuration was taken, 0 if it was refused.
     reload_successful: IntGauge("hooksluice_config_last_reload_successful");
     /// Unix time of the last configuration that was taken.

@@ -72,6 +72,7 @@ fn source(name: &str, recorded: Recorded, outlet: Outlet) -> Source {
         retry_bytes_differ: definition.event.retry_bytes_differ,
         keyring: Arc::default(),
         ack_budget: Duration::from_secs(5),
+        rate: None,
         metrics: Arc::new(Metrics::new().source("batches", &[])),
         verifier: recorded.verifier,
     }

@@ -1,8 +1,8 @@
 //! One test binary; a file a room, and the promises that cross rooms.
 
 mod bad_input;
-mod bombs;
 mod batches;
+mod bombs;
 mod cli;
 mod config;
 mod consumers;
@@ -26,8 +26,11 @@ mod metrics;
 mod newcomer;
 mod oracles;
 mod providers;
+mod quotas;
 mod rabbitmq;
 mod read;
+mod recover;
+mod replay;
 mod required;
 mod rooms;
 mod samples;

@@ -5,13 +5,14 @@
 //!   write-ahead log was synced (`synchronous=FULL`).
 //! - One writer thread; what has queued while it synced shares the next sync.
 //! - One process writes: a second one on the same file is refused. Others may read while it runs.
-//! - Disk or quota full: no receipt, [`State::Full`], and it goes on by itself when there is room again.
+//! - Disk full, or less left of it than must stay free: no receipt, [`State::Full`]. The quota of spool or quarantine
+//!   used up: no receipt from that table alone. It goes on by itself when there is room again.
 //! - After a failed commit nothing that was pending is receipted. The file is closed, opened again, checkpointed
 //!   whole, compared with the last receipt and written to once, before anything new is trusted to it.
 //! - Events are kept by age and size, the oldest going first; spool and quarantine have quotas of their own.
 //!   Freed pages are used again, and given back to the file system in small steps when the writer is idle.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -21,6 +22,8 @@ use crate::event::Event;
 
 use super::{Destination, JournalTable, Position, PublishError, Receipt};
 
+mod backlog;
+mod pages;
 mod reader;
 mod record;
 mod recover;
@@ -31,6 +34,7 @@ mod settings;
 mod store;
 mod writer;
 
+pub use backlog::JournalBacklog;
 pub use reader::{Filter, Reader, Record, Table};
 pub use recover::{Recovered, recover};
 pub use schema::JournalError;
@@ -49,7 +53,7 @@ const QUEUE: usize = 4096;
 /// The open journal: hands commands to its writer. The file is let go when the last handle is dropped.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
+    settings: Settings,
     queue: Option<mpsc::Sender<Command>>,
     status: Arc<Mutex<Status>>,
     writer: Option<std::thread::JoinHandle<()>>,
@@ -62,6 +66,10 @@ pub struct Status {
     pub events: Usage,
     pub spool: Usage,
     pub quarantine: Usage,
+    /// Why the spool takes nothing more while the disk does: its quota. Until something has left it.
+    pub spool_full: Option<String>,
+    /// The same of quarantine.
+    pub quarantine_full: Option<String>,
     /// Commits, and rows stored by them, since the start.
     pub commits: u64,
     pub stored: u64,
@@ -75,7 +83,7 @@ pub struct Status {
 pub enum State {
     #[default]
     Ready,
-    /// The disk, or a quota. What is stored stays readable and drains.
+    /// The disk: nothing at all is stored. What is there stays readable and drains.
     Full(String),
     /// A commit failed; nothing is stored until the file is trusted again.
     Failing(String),
@@ -103,7 +111,7 @@ impl Journal {
                 error,
             })?;
         Ok(Arc::new(Self {
-            path: settings.path.clone(),
+            settings: settings.clone(),
             queue: Some(queue),
             status,
             writer: Some(thread),
@@ -111,7 +119,12 @@ impl Journal {
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.settings.path
+    }
+
+    /// Bytes that the table may hold.
+    pub fn quota(&self, table: Table) -> u64 {
+        self.settings.quota(table).as_u64()
     }
 
     pub fn status(&self) -> Status {

@@ -46,6 +46,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Sequence greater than this: where a tail or an interrupted replay goes on.
     pub after: Option<i64>,
+    /// Sequence not greater than this: what was there when something began.
+    pub up_to: Option<i64>,
     /// At most so many; `None` is no limit.
     pub limit: Option<usize>,
     /// The newest ones, newest first. Else the oldest first.
@@ -133,39 +135,25 @@ impl Reader {
         Ok(*totals.of(table))
     }
 
+    /// How many rows there are, without a limit.
+    pub fn count(&self, table: Table, filter: &Filter) -> Result<u64, JournalError> {
+        let (conditions, values) = conditions(filter);
+        let parameters: Vec<&dyn ToSql> = values.iter().map(|value| &**value).collect();
+        let sql = format!("SELECT count(*) FROM {} WHERE 1{conditions}", table.name());
+        let count: i64 = self
+            .connection
+            .query_row(&sql, &parameters[..], |row| row.get(0))
+            .map_err(|error| self.wrap(error))?;
+        Ok(count.unsigned_abs())
+    }
+
     fn select(&self, table: Table, filter: &Filter, data: bool) -> Result<Vec<Record>, JournalError> {
-        let mut sql = format!("SELECT {} FROM {} WHERE 1", columns(table, data), table.name());
-        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-        let mut and = |condition: &str, value: Box<dyn ToSql>| {
-            sql.push_str(" AND ");
-            sql.push_str(condition);
-            values.push(value);
-        };
-        if let Some(id) = &filter.id {
-            and("id = ?", Box::new(id.clone()));
-        }
-        if let Some(source) = &filter.source {
-            and("source = ?", Box::new(source.clone()));
-        }
-        match filter.kind.as_deref().map(|kind| (kind, kind.strip_suffix('*'))) {
-            // Not LIKE: `_` is a letter of event types.
-            Some((_, Some(prefix))) => {
-                let (prefix, length) = (prefix.to_owned(), prefix.chars().count() as i64);
-                and("type >= ?", Box::new(prefix.clone()));
-                and(&format!("substr(type, 1, {length}) = ?"), Box::new(prefix));
-            }
-            Some((kind, None)) => and("type = ?", Box::new(kind.to_owned())),
-            None => (),
-        }
-        if let Some(since) = filter.since {
-            and("stored >= ?", Box::new(since.as_millisecond()));
-        }
-        if let Some(until) = filter.until {
-            and("stored < ?", Box::new(until.as_millisecond()));
-        }
-        if let Some(after) = filter.after {
-            and("seq > ?", Box::new(after));
-        }
+        let (conditions, values) = conditions(filter);
+        let mut sql = format!(
+            "SELECT {} FROM {} WHERE 1{conditions}",
+            columns(table, data),
+            table.name()
+        );
         sql.push_str(if filter.newest {
             " ORDER BY seq DESC"
         } else {
@@ -188,6 +176,46 @@ impl Reader {
     fn wrap(&self, error: rusqlite::Error) -> JournalError {
         JournalError::sqlite(&self.path, error)
     }
+}
+
+/// What follows `WHERE 1`, and its values.
+fn conditions(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut sql = String::new();
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut and = |condition: &str, value: Box<dyn ToSql>| {
+        sql.push_str(" AND ");
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(id) = &filter.id {
+        and("id = ?", Box::new(id.clone()));
+    }
+    if let Some(source) = &filter.source {
+        and("source = ?", Box::new(source.clone()));
+    }
+    match filter.kind.as_deref().map(|kind| (kind, kind.strip_suffix('*'))) {
+        // Not LIKE: `_` is a letter of event types.
+        Some((_, Some(prefix))) => {
+            let (prefix, length) = (prefix.to_owned(), prefix.chars().count() as i64);
+            and("type >= ?", Box::new(prefix.clone()));
+            and(&format!("substr(type, 1, {length}) = ?"), Box::new(prefix));
+        }
+        Some((kind, None)) => and("type = ?", Box::new(kind.to_owned())),
+        None => (),
+    }
+    if let Some(since) = filter.since {
+        and("stored >= ?", Box::new(since.as_millisecond()));
+    }
+    if let Some(until) = filter.until {
+        and("stored < ?", Box::new(until.as_millisecond()));
+    }
+    if let Some(after) = filter.after {
+        and("seq > ?", Box::new(after));
+    }
+    if let Some(up_to) = filter.up_to {
+        and("seq <= ?", Box::new(up_to));
+    }
+    (sql, values)
 }
 
 pub(super) fn columns(table: Table, data: bool) -> String {

@@ -31,9 +31,11 @@ pub enum JournalError {
     #[error("`{path}` is a SQLite database, but no journal of hooksluice; give `journal.path` a file of its own")]
     Foreign { path: PathBuf },
     #[error(
-        "journal `{path}` is damaged ({detail}); keep a copy, export what is readable with `hooksluice journal recover`, then move the file away and start again"
+        "journal `{path}` is damaged ({detail}); rescue what it still holds with `hooksluice journal recover {path} --to {path}.rescued`, keep `{path}` and its `-wal` elsewhere, give the rescued file its name, and start again"
     )]
     Damaged { path: PathBuf, detail: String },
+    #[error("`{path}` is there already, and nothing is overwritten; name a file that does not exist yet")]
+    Exists { path: PathBuf },
     #[error("journal `{path}` does not exist yet; `serve` creates it")]
     Missing { path: PathBuf },
     #[error("journal `{path}`: {error}")]
@@ -89,7 +91,7 @@ impl Lock {
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push(suffix);
     name.into()
@@ -166,6 +168,28 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, JournalError> {
     upgrade(&mut connection, version).map_err(wrap)?;
     quick_check(&connection, path)?;
     Ok(connection)
+}
+
+/// A new journal, in a file that was not there.
+pub(super) fn open_new(path: &Path) -> Result<Connection, JournalError> {
+    let exists = [path.to_path_buf(), beside(path, "-wal"), beside(path, "-shm")];
+    if let Some(path) = exists.into_iter().find(|path| path.symlink_metadata().is_ok()) {
+        return Err(JournalError::Exists { path });
+    }
+    create(path)?;
+    open_writer(path)
+}
+
+/// Everything is in the one file, and on the disk.
+pub(super) fn close_synced(connection: Connection, path: &Path) -> Result<(), JournalError> {
+    let wrap = |error| JournalError::sqlite(path, error);
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        .map_err(wrap)?;
+    connection.close().map_err(|(_, error)| wrap(error))?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| JournalError::io(path, error))
 }
 
 /// Opens for reading only, while another process may be writing.

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::Table;
 use crate::units::{ByteSize, HumanDuration};
 
 /// `journal:`: the embedded store.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The database file; `-wal`, `-shm` and `.lock` lie beside it. Created with mode 0600, its folder with 0700.
+    /// The database file; `-wal`, `-shm`, `.lock` and, while the gateway runs, `.sock` lie beside it. Created with mode 0600, its folder with 0700.
     /// Default `data/hooksluice.db`. `HOOKSLUICE__JOURNAL__PATH`.
     #[serde(default = "default_path")]
     pub path: PathBuf,
@@ -78,6 +79,30 @@ impl Settings {
             quarantine: QuarantineSettings::default(),
             min_free: default_min_free(),
         }
+    }
+}
+
+impl Settings {
+    /// How much the table may hold: events above it leave, the others are refused.
+    pub fn quota(&self, table: Table) -> ByteSize {
+        match table {
+            Table::Events => self.retention.size,
+            Table::Spool => self.spool.max_bytes,
+            Table::Quarantine => self.quarantine.max_bytes,
+        }
+    }
+
+    /// Bytes that are free on the file system of the journal; `None` when it does not say.
+    pub fn free(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(super::schema::folder(&self.path)).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Where a running gateway takes commands: a Unix socket beside the file.
+    pub fn socket(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".sock");
+        name.into()
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Writer {
     receipted: [(Table, i64); 3],
     /// Bytes written to the log since its last checkpoint.
     logged: u64,
+    /// Spool and quarantine: why the quota refused the last one, and how many bytes the table held then.
+    refusing: [Option<(String, u64)>; 2],
     more_to_expire: bool,
     expired_at: Instant,
     reopen: Option<(Instant, Duration)>,
@@ -91,6 +93,7 @@ impl Writer {
             totals,
             receipted,
             logged: 0,
+            refusing: [None, None],
             more_to_expire: true,
             expired_at: Instant::now(),
             reopen: None,
@@ -173,22 +176,26 @@ impl Writer {
             return;
         }
         let group = self.refuse_without_room(group);
-        let stores = group.iter().filter(|command| command.write.stores()).count() as u64;
         match self.transact(&group) {
             Ok(outcomes) => {
-                let mut refused = None;
-                for outcome in &outcomes {
-                    if let Err(PublishError::Full(reason)) = outcome {
-                        refused = Some(reason.clone());
-                    }
+                let mut stored = false;
+                for (command, outcome) in group.iter().zip(&outcomes) {
+                    stored |= command.write.stores() && outcome.is_ok();
+                    let (refusing, held) = match &command.write {
+                        Write::Spool { .. } => (&mut self.refusing[0], self.totals.spool.bytes),
+                        Write::Quarantine { .. } => (&mut self.refusing[1], self.totals.quarantine.bytes),
+                        _ => continue,
+                    };
+                    *refusing = match outcome {
+                        Err(PublishError::Full(reason)) => Some((reason.clone(), held)),
+                        _ => None,
+                    };
                 }
                 self.report(|status| {
                     status.commits += 1;
                     status.stored += outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
-                    match refused {
-                        Some(reason) => status.state = State::Full(reason),
-                        None if stores > 0 => status.state = State::Ready,
-                        None => (),
+                    if stored {
+                        status.state = State::Ready;
                     }
                 });
                 // The only place where a row's sequence leaves the writer: behind the commit.
@@ -262,12 +269,8 @@ impl Writer {
         if floor == 0 {
             return None;
         }
-        let folder = schema::folder(&self.settings.path);
-        let free = match rustix::fs::statvfs(folder) {
-            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
-            // Not knowing is no reason to refuse: a full disk still says so at the write.
-            Err(_) => return None,
-        };
+        // Not knowing is no reason to refuse: a full disk still says so at the write.
+        let free = self.settings.free()?;
         if free >= floor.saturating_add(wanted) {
             return None;
         }
@@ -392,9 +395,7 @@ impl Writer {
         if !matches!(self.status().state, State::Full(_)) {
             return;
         }
-        let quotas = self.totals.spool.bytes < self.settings.spool.max_bytes.as_u64()
-            && self.totals.quarantine.bytes < self.settings.quarantine.max_bytes.as_u64();
-        if !quotas || self.no_room(64 << 10).is_some() {
+        if self.no_room(64 << 10).is_some() {
             return;
         }
         match in_transaction(&self.connection, &mut self.totals, |connection, _| probe(connection)) {
@@ -413,6 +414,14 @@ impl Writer {
         status.events = self.totals.events;
         status.spool = self.totals.spool;
         status.quarantine = self.totals.quarantine;
+        // Something has left since: there may be room.
+        let [spool, quarantine] = &self.refusing;
+        let full = |refusal: &Option<(String, u64)>, held: u64| {
+            let still = refusal.as_ref().filter(|(_, at)| held >= *at);
+            still.map(|(reason, _)| reason.clone())
+        };
+        status.spool_full = full(spool, self.totals.spool.bytes);
+        status.quarantine_full = full(quarantine, self.totals.quarantine.bytes);
         change(&mut status);
     }
 }

@@ -5,6 +5,7 @@
 //! to be down takes nothing, so that an outage is not published twice; a task looks until it is back. A fatal error
 //! replaces the producer. Once librdkafka has taken a message, only a broker's refusal proves that it was not stored.
 
+mod backlog;
 mod classify;
 mod probe;
 mod producer;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 use self::classify::Verdict;
 use self::producer::{Health, Producer, Report};
 pub use self::settings::{Mode, Quarantine, Settings};
+use super::backlog::{Backlog, Cursor, OpenError, Part};
 use super::{Destination, Feed, Finding, Position, PublishError, Receipt};
 use crate::destination::template::Template;
 use crate::event::Event;
@@ -129,6 +131,12 @@ impl Kafka {
     /// Where events that broke their contract go.
     pub fn quarantine(&self) -> Arc<dyn Destination> {
         self.quarantine.clone()
+    }
+
+    /// What lies in the quarantine topics, as far as they reach now; or what was left of that.
+    pub async fn backlog(&self, part: Part, cursor: Cursor, feeds: Vec<Feed>) -> Result<Box<dyn Backlog>, OpenError> {
+        let opened = backlog::open(self.client.clone(), self.quarantine.clone(), part, cursor, feeds).await?;
+        Ok(Box::new(opened))
     }
 
     /// Takes nothing more, waits for the reports of what is under way, and gives up the rest when the deadline passes:

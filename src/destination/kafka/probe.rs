@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -160,7 +161,16 @@ pub(super) async fn create(client: &Arc<Client>, topic: &Arc<str>) -> Result<(),
 }
 
 async fn admin(client: &Arc<Client>) -> Result<AdminClient<DefaultClientContext>, PublishError> {
-    let mut config = rdkafka::ClientConfig::new();
+    let config = shared(&client.config);
+    let created = client
+        .blocking(move || config.create::<AdminClient<DefaultClientContext>>())
+        .await?;
+    created.map_err(|error| PublishError::Down(super::refused(&error)))
+}
+
+/// What a client of another kind needs of a producer's configuration: where the cluster is, and who asks.
+pub(super) fn shared(producer: &ClientConfig) -> ClientConfig {
+    let mut config = ClientConfig::new();
     // What only a producer knows would be warned about.
     const SHARED: [&str; 8] = [
         "bootstrap.servers",
@@ -172,15 +182,12 @@ async fn admin(client: &Arc<Client>) -> Result<AdminClient<DefaultClientContext>
         "client.",
         "broker.",
     ];
-    for (name, value) in client.config.config_map() {
+    for (name, value) in producer.config_map() {
         if SHARED.iter().any(|shared| name.starts_with(shared)) {
             config.set(name, value);
         }
     }
-    let created = client
-        .blocking(move || config.create::<AdminClient<DefaultClientContext>>())
-        .await?;
-    created.map_err(|error| PublishError::Down(super::refused(&error)))
+    config
 }
 
 fn options() -> AdminOptions {

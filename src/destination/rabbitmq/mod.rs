@@ -5,6 +5,7 @@
 //! the connection is lost, or blocked by the broker (memory or disk alarm), nothing is taken. An unroutable message is a
 //! failure, matched to its own publish (`ledger`). No confirm is waited for longer than 30 seconds.
 
+mod backlog;
 mod connection;
 mod ledger;
 mod message;
@@ -30,6 +31,7 @@ use tokio::task::JoinHandle;
 use self::publisher::Job;
 use self::settings::Target;
 pub use self::settings::{Quarantine, Settings, Tls};
+use super::backlog::{Backlog, OpenError, Part};
 use super::{Destination, Feed, Finding, Position, PublishError, Receipt};
 use crate::event::Event;
 
@@ -139,6 +141,12 @@ impl RabbitMq {
     /// Where events that broke their contract go.
     pub fn quarantine(&self) -> Arc<dyn Destination> {
         self.quarantine.clone()
+    }
+
+    /// What lies in the quarantine queue now. Call inside the runtime that the connection is to live in.
+    pub async fn backlog(&self, part: Part, feeds: Vec<Feed>) -> Result<Box<dyn Backlog>, OpenError> {
+        let (shared, outlet) = (self.quarantine.shared.clone(), self.quarantine.outlet.clone());
+        Ok(Box::new(backlog::open(shared, outlet, part, feeds).await?))
     }
 
     /// Takes nothing more, waits for the confirms of what is under way, and gives up the rest when the deadline passes:

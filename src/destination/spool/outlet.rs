@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::destination::journal::{Journal, Row, Write};
 use crate::destination::{Destination, JournalTable, Position, PublishError, Receipt};
@@ -14,6 +15,10 @@ use crate::event::Event;
 use super::forwarder::{Forwarder, Keep};
 use super::index::{Index, Lane};
 use super::{Queue, Spool, Stats, Tuning};
+
+/// How long a replay waits for a destination that is down, and how often it looks meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) type Publish = BoxFuture<'static, Result<Receipt, PublishError>>;
 
@@ -147,6 +152,10 @@ impl Outlet {
         }
     }
 
+    pub fn is_journal(&self) -> bool {
+        matches!(self.0, Kind::Journal(_))
+    }
+
     /// How the broker and what waits for it are; `None` for the journal, which says so itself.
     pub fn stats(&self) -> Option<Stats> {
         match &self.0 {
@@ -174,6 +183,32 @@ impl Outlet {
             Kind::Broker(broker) => {
                 let _active = Active::enter(broker);
                 broker.make_durable(event, deadline).await
+            }
+        }
+    }
+
+    /// For a replay, which is in no hurry: the destination's own confirm, or an error. The spool never takes it, for it has
+    /// room for what was just acknowledged, and the original lies safe. A destination that is down is waited for a moment.
+    pub async fn confirm(&self, event: Arc<Event>) -> Result<Durable, PublishError> {
+        match &self.0 {
+            Kind::Journal(destination) => Ok(Durable {
+                receipt: destination.publish(event).await?,
+                how: How::Journaled,
+            }),
+            Kind::Broker(broker) => {
+                let _active = Active::enter(broker);
+                let until = Instant::now() + PATIENCE;
+                loop {
+                    if broker.closing.load(Ordering::Acquire) {
+                        return Err(gone());
+                    }
+                    match broker.destination.publish(event.clone()).await {
+                        Ok(receipt) => return Ok(Durable::published(receipt)),
+                        // Nothing was stored, so that trying again makes no second copy.
+                        Err(PublishError::Down(_)) if Instant::now() < until => sleep(LOOK).await,
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
     }

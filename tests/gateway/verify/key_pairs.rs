@@ -85,6 +85,8 @@ pub fn key_set(pair: &Pair) -> String {
         }
     };
     serde_json::json!({ "keys": [jwk] }).to_string()
+}
+
 /// An RSA key with a certificate. Making one takes a moment.
 pub struct Rsa {
     pub private: String,
