@@ -58,7 +58,7 @@ def fill(run):
     run.load(0.3)
 
 
-@fault("journal-disk-full", "journal", "disk full (small tmpfs)", short=True, journal=", min_free: 0", before=small_disk)
+@fault("journal-disk-full", "journal", "disk full (small tmpfs)", short=True, journal=", min_free: 0", before=small_disk, root=True)
 def disk_full(run):
     run.load(0.4)
     fill(run)
@@ -66,7 +66,7 @@ def disk_full(run):
         run.problem("the full disk was not noticed: no 503")
 
 
-@fault("journal-reserve", "journal", "less than `min_free` left on the disk", journal=", min_free: 8MiB", before=small_disk)
+@fault("journal-reserve", "journal", "less than `min_free` left on the disk", journal=", min_free: 8MiB", before=small_disk, root=True)
 def reserve(run):
     run.load(0.4)
     fill(run)
@@ -91,7 +91,7 @@ def detach(tracer):
     tracer.wait(20)
 
 
-@fault("journal-fsync-fails", "journal", "fsync fails with EIO (strace)", short=True)
+@fault("journal-fsync-fails", "journal", "fsync fails with EIO (strace)", short=True, root=True)
 def fsync_fails(run):
     times = 10 if run.long else 3
     for _ in range(times):
@@ -106,7 +106,7 @@ def fsync_fails(run):
     run.load(0.4)
 
 
-@fault("journal-slow-disk", "journal", "slow disk: every fsync takes 300 ms more (strace)")
+@fault("journal-slow-disk", "journal", "slow disk: every fsync takes 300 ms more (strace)", root=True)
 def slow_disk(run):
     run.load(0.4)
     seconds = 30 if run.long else 8
@@ -136,7 +136,7 @@ def spooling(on, break_it, mend_it):
         run.heal()
         run.load(0.3)
 
-    fault(f"{on}-down-and-fsync-fails", on, "broker killed, and fsync fails under the spool")(carry_out)
+    fault(f"{on}-down-and-fsync-fails", on, "broker killed, and fsync fails under the spool", root=True)(carry_out)
 
 
 def mend_kafka(run):

@@ -35,14 +35,16 @@ class Fault:
     bounded: bool = True
     #: A run that traces only, without a fault: it is not void for having none.
     struck: bool = True
+    #: Mounts a file system, or attaches to a process.
+    root: bool = False
     options: dict = dataclasses.field(default_factory=dict)
 
 
-def fault(name, on, says, *, short=False, ordered=True, bounded=True, struck=True, **options):
+def fault(name, on, says, *, short=False, ordered=True, bounded=True, struck=True, root=False, **options):
     """Registers a fault. `on` says which destination it concerns: `kafka`, `kafka-3`, `rabbitmq`, `journal`."""
 
     def register(function):
-        FAULTS.append(Fault(name, on, says, function, short, ordered, bounded, struck, options))
+        FAULTS.append(Fault(name, on, says, function, short, ordered, bounded, struck, root, options))
         return function
 
     return register
