@@ -19,6 +19,7 @@
 //! | `find`, `pointers` | where values are in a raw delivery |
 //! | `content`, `compact` | what is signed, fed to a MAC piece by piece |
 //! | `canonical` | bodies written anew before they are signed |
+//! | `json` | what is JSON, at most so deep |
 //! | `xml`, `cipher` | bodies that are XML, and messages that are encrypted |
 //! | `candidates` | signature lists, comparison in constant time |
 //! | `said`, `http_signature`, `digests` | signatures that say themselves what they cover |
@@ -47,6 +48,7 @@ pub(crate) mod encode;
 pub(crate) mod find;
 pub(crate) mod hashes;
 mod http_signature;
+pub(crate) mod json;
 mod jwt;
 mod method;
 mod plan;
