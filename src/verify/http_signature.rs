@@ -15,7 +15,7 @@ use crate::provider::definition::{Encoding, HashName};
 
 use super::VerifyError;
 use super::candidates::{LONGEST, MOST};
-use super::content::authority;
+use super::content::{authority, path_and_query};
 use super::encode;
 use super::find::View;
 use super::jwt::{Alg, Names};
@@ -168,11 +168,13 @@ impl Component {
     fn value(&self, form: Form, view: &View<'_>, parameters: &Map<String, Value>) -> Result<Vec<u8>, VerifyError> {
         let raw = view.raw;
         let method = raw.method.as_str();
-        let path = if raw.path.is_empty() { "/" } else { &raw.path };
-        let target = match raw.query.as_str() {
-            "" => path.to_owned(),
-            query => format!("{path}?{query}"),
+        let (path, query) = path_and_query(&raw.url);
+        let path = if path.is_empty() { "/" } else { path };
+        let target = match query {
+            None => path.to_owned(),
+            Some(query) => format!("{path}?{query}"),
         };
+        let query = query.unwrap_or_default();
         let missing = || VerifyError::Missing(format!("`{}`, which the signature covers", self.name(form)));
         let parameter = |name: &str| parameters.get(name).map(|value| value.to_string().into_bytes());
         Ok(match self {
@@ -192,8 +194,8 @@ impl Component {
             }
             Self::RequestTarget => target.into_bytes(),
             Self::Path => path.as_bytes().to_vec(),
-            Self::Query => format!("?{}", raw.query).into_bytes(),
-            Self::QueryParam(name) => query_parameter(&raw.query, name).ok_or_else(missing)?,
+            Self::Query => format!("?{query}").into_bytes(),
+            Self::QueryParam(name) => query_parameter(query, name).ok_or_else(missing)?,
             Self::Created => parameter("created").ok_or_else(missing)?,
             Self::Expires => parameter("expires").ok_or_else(missing)?,
         })

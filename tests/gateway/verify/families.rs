@@ -421,6 +421,38 @@ fn a_genuine_message_signature_must_still_say_what_it_must() {
     );
 }
 
+/// Behind a proxy that takes a part of the path away, `public_url` says what the sender called.
+#[test]
+fn the_path_that_is_signed_is_the_one_that_the_sender_called() {
+    let hmac = "[[signature]]\nscheme = 'hmac'\nalgorithm = 'sha256'\nfrom = { header = 'X-Sig' }\n";
+    let message = "[[signature]]\nscheme = 'http-message-signature'\nalgorithms = ['hmac-sha256']\n";
+    let draft = "[[signature]]\nscheme = 'http-signature'\nalgorithms = ['hmac-sha256']\n";
+    for lines in [
+        format!("{hmac}content = ['path', 'query', 'body']"),
+        format!("{message}components = ['@path', '@query', 'content-digest']"),
+        format!("{message}components = ['@request-target', 'content-digest']"),
+        format!("{message}components = ['@query-param;name=\"a\"', '@path', 'content-digest']"),
+        format!("{draft}components = ['(request-target)', 'digest']"),
+    ] {
+        let definition = definition(&lines);
+        let ours = verifier(&definition, &[SECRET]);
+        let request = Unsigned {
+            url: "https://shop.example.com/hooks/in/shop?a=1".into(),
+            ..unsigned(at(NOW), "{}")
+        };
+        let arrived = RawDelivery {
+            path: "/in/shop".into(),
+            ..raw(signed(&definition, SECRET, request))
+        };
+        assert!(verify(&ours, &arrived, at(NOW)).is_ok(), "{lines}");
+        let elsewhere = RawDelivery {
+            url: "https://shop.example.com/in/shop?a=1".into(),
+            ..arrived
+        };
+        assert!(verify(&ours, &elsewhere, at(NOW)).is_err(), "{lines}");
+    }
+}
+
 /// A second signature beside one that does not count takes nothing from the first, and gives nothing to it.
 #[test]
 fn of_several_message_signatures_one_must_hold_and_cover_what_it_must() {
