@@ -184,6 +184,7 @@ impl Alternative {
             scheme: self.plan.label.clone(),
             key: held.key,
             alternative: self.plan.index,
+            coverage: self.plan.coverage.clone(),
             claims: held
                 .claims
                 .as_ref()

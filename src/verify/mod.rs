@@ -104,6 +104,7 @@ pub struct Proof {
     pub key: Option<Arc<str>>,
     /// Index of the `[[signature]]` alternative that held.
     pub alternative: usize,
+    coverage: Arc<Coverage>,
     /// Claims of a verified token (JSON text).
     pub claims: Option<Arc<str>>,
 }
@@ -162,7 +163,8 @@ impl VerifyError {
     }
 }
 
-/// What a signature covers, for consumers and for identity. Fixed by the definition.
+/// What a signature covers, for consumers and for identity. Fixed by the definition, but for
+/// signatures that list what they cover: those may cover more.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
     pub body: bool,
@@ -174,17 +176,6 @@ pub struct Coverage {
     pub members: Vec<String>,
     /// Headers a consumer needs to verify again: the covered ones and the signature's own; never credentials.
     pub publish: Vec<HeaderName>,
-}
-
-impl Coverage {
-    const NOTHING: Self = Self {
-        body: false,
-        url: false,
-        query: false,
-        headers: Vec::new(),
-        members: Vec::new(),
-        publish: Vec::new(),
-    };
 }
 
 impl From<Malformed> for VerifyError {
@@ -259,14 +250,9 @@ impl Verifier {
         }
     }
 
-    /// What the alternative that held covers.
-    pub fn coverage(&self, proof: &Proof) -> &Coverage {
-        static NOTHING: Coverage = Coverage::NOTHING;
-        let held = self
-            .alternatives
-            .iter()
-            .find(|alternative| alternative.plan.index == proof.alternative);
-        held.map_or(&NOTHING, |alternative| &alternative.plan.coverage)
+    /// What the signature that held covers.
+    pub fn coverage(&self, proof: &Proof) -> Arc<Coverage> {
+        proof.coverage.clone()
     }
 
     /// `now` is the time of arrival.

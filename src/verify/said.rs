@@ -148,6 +148,10 @@ impl Alternative {
         if let Some(rules) = self.plan.method.rules() {
             rules.check(&said.parameters)?;
         }
-        self.judge(view, scope, Held::by(&key), now)
+        let (mut proof, claims) = self.judge(view, scope, Held::by(&key), now)?;
+        if let Over::Components(said) = &said.over {
+            proof.coverage = self.plan.coverage_of(&said.components);
+        }
+        Ok((proof, claims))
     }
 }

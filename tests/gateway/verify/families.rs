@@ -453,6 +453,43 @@ fn the_path_that_is_signed_is_the_one_that_the_sender_called() {
     }
 }
 
+/// Else a consumer could not verify again: what is signed is in its hands only where it is published.
+#[test]
+fn what_a_message_signature_covers_beyond_what_it_must_is_published() {
+    let definition = definition(
+        "[[signature]]\nscheme = 'http-message-signature'\nalgorithms = ['hmac-sha256']\ncomponents = ['@method', 'content-digest']\n\
+         [[signature]]\nname = 'token'\nscheme = 'token'\nfrom = { header = 'X-Token' }",
+    );
+    let ours = verifier(&definition, &[SECRET]);
+    let names = |components: &str| {
+        let mut raw = message_by("", components);
+        let sent = [("x-id", "1"), ("x-token", "t"), ("authorization", "a"), ("cookie", "c")];
+        sent.iter().for_each(|(name, value)| {
+            raw.headers.push(
+                HeaderName::from_static(name),
+                hooksluice::delivery::HeaderValue::from_static(value),
+            );
+        });
+        let proof = verify(&ours, &raw, at(NOW)).expect("holds");
+        let coverage = ours.coverage(&proof);
+        let names = |all: &[HeaderName]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (names(&coverage.headers), names(&coverage.publish), coverage.query)
+    };
+    let must = "@method content-digest";
+    let own = ["content-digest", "signature", "signature-input"];
+    assert_eq!(
+        names(must),
+        (vec!["content-digest".into()], own.map(Into::into).to_vec(), false)
+    );
+    let (headers, publish, query) = names(&format!("{must} x-id x-token authorization cookie @query"));
+    assert_eq!(
+        headers,
+        ["content-digest", "x-id", "x-token", "authorization", "cookie"]
+    );
+    assert_eq!(publish, [&own[..], &["x-id"]].concat());
+    assert!(query);
+}
+
 /// A second signature beside one that does not count takes nothing from the first, and gives nothing to it.
 #[test]
 fn of_several_message_signatures_one_must_hold_and_cover_what_it_must() {
