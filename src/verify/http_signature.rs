@@ -248,48 +248,59 @@ impl Said {
     fn registered(value: &[u8], input: &[u8]) -> Result<Vec<Self>, VerifyError> {
         let signatures = dictionary("signature", value)?;
         let inputs = dictionary("signature-input", input)?;
-        let mut all = Vec::new();
-        for (label, entry) in &signatures {
-            let ListEntry::Item(item) = entry else {
-                return Err(malformed("signature holds a list"));
-            };
-            let signature = item
-                .bare_item
-                .as_byte_sequence()
-                .ok_or_else(|| malformed("signature holds no bytes"))?;
-            let Some(ListEntry::InnerList(list)) = inputs.get(label) else {
-                return Err(malformed("signature-input has no list of that signature's label"));
-            };
-            if list.items.len() > MOST_COMPONENTS {
-                return Err(malformed(format!(
-                    "a signature covers more than {MOST_COMPONENTS} components"
-                )));
-            }
-            let mut components: Vec<Component> = Vec::with_capacity(list.items.len());
-            for item in &list.items {
-                let component = Component::registered(item)
-                    .ok_or_else(|| malformed("a signature covers what cannot be checked here"))?;
-                if components.contains(&component) {
-                    return Err(malformed("a signature covers something twice"));
-                }
-                components.push(component);
-            }
-            let parameters = list
-                .params
-                .iter()
-                .map(|(key, value)| (key.as_str().to_owned(), plain(value)));
-            all.push(Self {
-                form: Form::Rfc9421,
-                components,
-                params: serialized(list)?,
-                parameters: parameters.collect(),
-                signature: signature.to_vec(),
-            });
-        }
-        if all.is_empty() || all.len() > MOST {
+        if signatures.is_empty() || signatures.len() > MOST {
             return Err(malformed(format!("signature holds none, or more than {MOST}")));
         }
-        Ok(all)
+        let (mut all, mut refused) = (Vec::new(), None);
+        for (label, entry) in &signatures {
+            match Self::labelled(entry, inputs.get(label)) {
+                Ok(said) => all.push(said),
+                // Another party's, perhaps: it takes nothing from the one beside it.
+                Err(error) => refused = Some(error),
+            }
+        }
+        match refused {
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok(all),
+        }
+    }
+
+    fn labelled(entry: &ListEntry, input: Option<&ListEntry>) -> Result<Self, VerifyError> {
+        let ListEntry::Item(item) = entry else {
+            return Err(malformed("signature holds a list"));
+        };
+        let signature = item
+            .bare_item
+            .as_byte_sequence()
+            .ok_or_else(|| malformed("signature holds no bytes"))?;
+        let Some(ListEntry::InnerList(list)) = input else {
+            return Err(malformed("signature-input has no list of that signature's label"));
+        };
+        if list.items.len() > MOST_COMPONENTS {
+            return Err(malformed(format!(
+                "a signature covers more than {MOST_COMPONENTS} components"
+            )));
+        }
+        let mut components: Vec<Component> = Vec::with_capacity(list.items.len());
+        for item in &list.items {
+            let component = Component::registered(item)
+                .ok_or_else(|| malformed("a signature covers what cannot be checked here"))?;
+            if components.contains(&component) {
+                return Err(malformed("a signature covers something twice"));
+            }
+            components.push(component);
+        }
+        let parameters = list
+            .params
+            .iter()
+            .map(|(key, value)| (key.as_str().to_owned(), plain(value)));
+        Ok(Self {
+            form: Form::Rfc9421,
+            components,
+            params: serialized(list)?,
+            parameters: parameters.collect(),
+            signature: signature.to_vec(),
+        })
     }
 
     /// `keyId="a",algorithm="b",created=1,headers="c d",signature="e"`.

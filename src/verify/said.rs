@@ -90,7 +90,8 @@ impl Alternative {
         }
     }
 
-    /// The first that holds is the one; else the last says why none does.
+    /// The first that holds is the one; else the last says why none does, unless one could not be checked for want of
+    /// keys: it may be genuine, and must come again.
     pub async fn check_said(
         &self,
         view: &View<'_>,
@@ -100,9 +101,12 @@ impl Alternative {
     ) -> Result<(Proof, Option<Map<String, Value>>), VerifyError> {
         let mut outcome = Err(VerifyError::Mismatch);
         for said in all {
-            outcome = self.check_one(view, said, now, keyring).await;
-            if outcome.is_ok() {
-                break;
+            let new = self.check_one(view, said, now, keyring).await;
+            if new.is_ok() {
+                return new;
+            }
+            if !matches!(outcome, Err(VerifyError::KeysUnavailable(_))) {
+                outcome = new;
             }
         }
         outcome

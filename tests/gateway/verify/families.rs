@@ -354,6 +354,11 @@ fn message_by(parameters: &str, components: &str) -> RawDelivery {
         let value = match *name {
             "content-digest" => digest,
             "@method" => "POST",
+            "@query" => "?",
+            "x-id" => "1",
+            "x-token" => "t",
+            "authorization" => "a",
+            "cookie" => "c",
             other => panic!("{other}"),
         };
         base.push_str(&format!("\"{name}\": {value}\n"));
@@ -516,6 +521,56 @@ fn of_several_message_signatures_one_must_hold_and_cover_what_it_must() {
     assert!(joined(&good, &little));
     assert!(joined(&little, &good));
     assert!(!joined(&little, &message_by(";nonce=\"n\"", "content-digest")));
+    // A proxy's own, over what is not checked here.
+    let mut foreign = message_by("", "@method");
+    let input = HeaderName::from_static("signature-input");
+    let value = hooksluice::delivery::HeaderValue::from_static("sig1=(\"x-proxy\";bs \"@method\";req)");
+    foreign.headers = foreign
+        .headers
+        .iter()
+        .map(|(name, old)| (name.clone(), if *name == input { value.clone() } else { old.clone() }))
+        .collect();
+    assert!(joined(&good, &foreign));
+    assert!(joined(&foreign, &good));
+    assert!(!joined(&foreign, &little));
+}
+
+#[test]
+fn another_body_under_a_signature_that_holds_is_said_as_such() {
+    let definition = definition(
+        "[[signature]]\nscheme = 'http-message-signature'\nalgorithms = ['hmac-sha256']\ncomponents = ['content-digest']",
+    );
+    let mut raw = message_by("", "content-digest");
+    raw.body = "{}".into();
+    let error = verify(&verifier(&definition, &[SECRET]), &raw, at(NOW)).unwrap_err();
+    assert_eq!(error, VerifyError::Digest("header `content-digest`".into()));
+}
+
+/// Told 4xx, the platform would not send again what only could not be checked.
+#[test]
+fn where_keys_cannot_be_had_no_other_signature_makes_a_delivery_wrong() {
+    let definition = definition(
+        "[secret]\nnone = true\n[[signature]]\nscheme = 'http-message-signature'\nalgorithms = ['ed25519']\n\
+         components = ['content-digest']\nkeys = { jwks = 'https://shop.example.com/.well-known/jwks.json' }",
+    );
+    let keys = keyring(&[], at(NOW));
+    let ours = Verifier::compile(&definition, &[], &Settings::default(), &keys, None).expect("compiles");
+    let ask = |input: &str| {
+        let pairs = [
+            (
+                "content-digest",
+                "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:",
+            ),
+            ("signature-input", input),
+            ("signature", "a=:AAAA:, b=:AAAA:"),
+        ];
+        let outcome = verify(&ours, &delivery(URL, &pairs, "{\"hello\": \"world\"}"), at(NOW));
+        outcome.unwrap_err().reason()
+    };
+    let (one, lacking) = ("(\"content-digest\")", "(\"content-digest\" \"x-none\")");
+    assert_eq!(ask(&format!("a={one}, b={lacking}")), "keys_unavailable");
+    assert_eq!(ask(&format!("a={lacking}, b={one}")), "keys_unavailable");
+    assert_eq!(ask(&format!("a={lacking}, b={lacking}")), "missing");
 }
 
 #[test]
