@@ -159,6 +159,11 @@ impl Place {
             Self::Header(name) => coverage.headers.contains(name),
             Self::Query(_) => coverage.url || coverage.query,
             Self::Inner(_) if view.inner_signed => true,
+            // An empty text is none: what is found has a value.
+            Self::Form(name) if !coverage.body => {
+                let without = coverage.fields_without.as_deref();
+                without.is_some_and(|without| !without.iter().any(|other| **other == **name))
+            }
             Self::Form(_) | Self::Json(_) | Self::Item(_) | Self::Inner(_) => coverage.body,
             Self::Claim(_) | Self::Fixed(_) | Self::Never => true,
         }

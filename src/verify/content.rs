@@ -301,8 +301,18 @@ impl Content {
             Piece::Found(finder) => {
                 matches!(finder.place(), Place::Part(word) if word.is_body()) && !finder.is_checksum()
             }
+            // Fields without a value are not signed.
+            Piece::Fields(FieldsForm::SortedPairs, _) => false,
             Piece::Fields(..) | Piece::WithSecret(_) => true,
             _ => false,
+        })
+    }
+
+    /// Of a form of which not all goes in: the fields that do not. All others that have a value do.
+    pub fn fields_without(&self) -> Option<&[String]> {
+        self.0.iter().find_map(|piece| match piece {
+            Piece::Fields(FieldsForm::SortedPairs, without) => Some(&without[..]),
+            _ => None,
         })
     }
 

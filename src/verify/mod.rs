@@ -174,6 +174,8 @@ pub struct Coverage {
     pub headers: Vec<HeaderName>,
     /// JSON pointers of the members that it covers where it does not cover the whole body (SNS).
     pub members: Vec<String>,
+    /// Where it covers only those fields of a form that have a value: the ones that it does not cover all the same.
+    pub fields_without: Option<Vec<String>>,
     /// Headers a consumer needs to verify again: the covered ones and the signature's own; never credentials.
     pub publish: Vec<HeaderName>,
 }

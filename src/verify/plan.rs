@@ -266,7 +266,12 @@ impl Plan {
             Place::Header(name) => content.headers().any(|covered| covered == name),
             Place::Query(_) => content.uses(Word::Url) || content.uses(Word::Query) || content.finds(finder),
             Place::Json(_, pointer) => content.proves_body() || content.finds(finder) || content.holds_member(pointer),
-            Place::Form(_) => content.proves_body() || content.finds(finder),
+            Place::Form(name) => {
+                let without = content.fields_without();
+                content.proves_body()
+                    || content.finds(finder)
+                    || without.is_some_and(|without| !without.iter().any(|other| **other == **name))
+            }
             Place::Field(_) => content.finds(finder) || matches!(self.method, Method::Jws { .. }),
             Place::Claim(_) => matches!(self.method, Method::Jwt(_)),
             Place::Part(_) | Place::Fixed(_) => true,
@@ -350,6 +355,7 @@ impl Plan {
                 || required.contains(&Component::RequestTarget),
             headers: self.content.headers().chain(components).cloned().collect(),
             members: self.content.pointers().collect(),
+            fields_without: self.content.fields_without().map(<[String]>::to_vec),
             publish: Vec::new(),
         };
         if self.content.uses(Word::Timestamp)
