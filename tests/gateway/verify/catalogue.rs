@@ -215,7 +215,7 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
 }
 
 /// What `sign` cannot write: a token inside an XML body, a nonce of the platform's own. Their recorded samples are verified.
-const RECORDED: [&str; 3] = ["salesforce-outbound", "wechat-official", "wecom"];
+pub const RECORDED: [&str; 3] = ["salesforce-outbound", "wechat-official", "wecom"];
 
 #[test]
 fn every_signature_of_every_provider_can_be_made_and_checked() {
