@@ -269,6 +269,12 @@ export const npm = {
       key: secret,
     }),
 
+  /** The kit asks its core for the secret, and for nothing else. */
+  async "moralis-streams"({ body, headers, secret }) {
+    const streams = await client("@moralisweb3/streams", "Streams", { config: { get: () => secret } });
+    return streams.verifySignature({ body: JSON.parse(body), signature: headers["x-signature"] });
+  },
+
   async mux({ body, headers, secret }) {
     const mux = await client("@mux/mux-node", "Mux", { tokenId: "id", tokenSecret: "secret" });
     await mux.webhooks.verifySignature(body, headers, secret);
