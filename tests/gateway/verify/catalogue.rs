@@ -77,7 +77,8 @@ pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rs
     let rule = &mut definition.signature[index];
     let form = rule.secret.clone().unwrap_or(own);
     // Keys in documents are tried as pinned ones; that they are fetched is shown with the keys' own tests.
-    if rule.keys.document.is_some() || (rule.keys.jwks.is_some() && rule.scheme != Scheme::Jwt) {
+    let names_its_key = !matches!(rule.scheme, Scheme::Jwt | Scheme::Jws);
+    if rule.keys.document.is_some() || (rule.keys.jwks.is_some() && names_its_key) {
         rule.keys = definition::Keys {
             pinned: vec![String::new()],
             ..definition::Keys::default()
@@ -102,7 +103,7 @@ pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rs
     let named = rule.algorithms.first().map(String::as_str);
     let pair = match (rule.scheme, named) {
         (Scheme::Ed25519, _) | (_, Some("EdDSA" | "ed25519")) => ed25519(),
-        (_, Some("ES512")) => p521(),
+        (_, Some("ES512")) => p521(rsa),
         (Scheme::Ecdsa, _) | (_, Some("ES256" | "ecdsa-p256-sha256")) => p256(),
         _ => {
             let pem = rsa.public.clone();
