@@ -647,12 +647,17 @@ fn a_body_that_means_two_things_is_refused_before_it_is_signed_anew() {
     for (content, kind, body) in cases {
         let definition = definition(&format!("{hmac}{content}"));
         let pairs = [("content-type", kind), ("X-Sig", "00")];
-        let error = verify(&verifier(&definition, &[SECRET]), &delivery(URL, &pairs, body), at(NOW)).unwrap_err();
+        let error = verify(
+            &verifier(&definition, &[SECRET]),
+            &delivery(URL, &pairs, body.to_owned()),
+            at(NOW),
+        )
+        .unwrap_err();
         let start = &body[..body.len().min(40)];
         assert!(matches!(error.reason(), "malformed" | "missing"), "{start}: {error}");
         let request = Unsigned {
             headers: headers(&[("content-type", kind)]),
-            ..unsigned(at(NOW), body)
+            ..unsigned(at(NOW), body.to_owned())
         };
         let made = sign(&definition, &secrets(&[SECRET]), &Settings::default(), None, request);
         assert!(made.is_err(), "{start} is signed");
