@@ -594,7 +594,7 @@ fn a_header_that_was_folded_doubled_or_lost_its_prefix_is_named() {
         }
     });
     assert!(
-        found["folded"] >= 100 && found["doubled"] >= 100 && found["prefix"] >= 20,
+        found["folded"] >= 100 && found["doubled"] >= 100 && found["prefix"] >= 15,
         "{found:?}"
     );
 }
