@@ -203,7 +203,7 @@ fn families() -> Vec<Family> {
         content_type: "application/json",
         body: BODY,
     };
-    let (ed, p256, p521) = (ed25519(), p256(), p521());
+    let (ed, p256, p521) = (ed25519(), p256(), p521(&RSA));
     let message = |algorithm: &str| {
         format!(
             "[timestamp]\nfrom = {{ field = 'created' }}\ntolerance = '5m'\n[[signature]]\nscheme = 'http-message-signature'\n\
