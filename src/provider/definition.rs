@@ -280,6 +280,16 @@ pub enum Scheme {
     None,
 }
 
+impl Scheme {
+    /// Its signatures name their algorithm; which ones are accepted says `algorithms`.
+    pub fn names_algorithm(self) -> bool {
+        matches!(
+            self,
+            Self::Jwt | Self::Jws | Self::HttpSignature | Self::HttpMessageSignature
+        )
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum HashName {

@@ -151,7 +151,7 @@ impl Component {
             Self::RequestTarget => bracketed("@request-target", "(request-target)"),
             Self::Path => "@path".into(),
             Self::Query => "@query".into(),
-            Self::QueryParam(name) => format!("@query-param;name={name}").into(),
+            Self::QueryParam(name) => format!("@query-param;name={}", quoted(name)).into(),
             Self::Created => "(created)".into(),
             Self::Expires => "(expires)".into(),
         }
@@ -406,9 +406,9 @@ impl Said {
         }
     }
 
-    /// Whether it covers all of these; the first that it does not.
-    pub fn lacks<'c>(&self, required: &'c [Component]) -> Option<&'c Component> {
-        required.iter().find(|component| !self.components.contains(component))
+    /// Those of these that it does not cover.
+    pub fn lacking<'c>(&self, required: &'c [Component]) -> impl Iterator<Item = &'c Component> {
+        required.iter().filter(|component| !self.components.contains(component))
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {

@@ -24,6 +24,7 @@
 //! | `candidates` | signature lists, comparison in constant time |
 //! | `said`, `http_signature`, `digests` | signatures that say themselves what they cover |
 //! | `jwt`, `time`, `hashes`, `encode` | what the names say |
+//! | `covers` | what a delivery's signatures look at, for who explains them |
 //! | `sign`, `draft` | the same plan the other way round |
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ mod check;
 pub(crate) mod cipher;
 mod compact;
 mod content;
+pub(crate) mod covers;
 mod digests;
 mod draft;
 pub(crate) mod encode;
@@ -140,6 +142,9 @@ pub enum VerifyError {
     Foreign(String),
     #[error("token: {0}")]
     Token(String),
+    /// The delivery names a key, and the platform has none of that name.
+    #[error("signed with a key that is none of the platform's: {0}")]
+    UnknownKey(String),
     /// Our own fault: answered 503, for a 4xx would make the loss permanent.
     #[error("verification keys cannot be had: {0}")]
     KeysUnavailable(String),
@@ -158,6 +163,7 @@ impl VerifyError {
             Self::Future(_) => "future",
             Self::Foreign(_) => "foreign",
             Self::Token(_) => "token",
+            Self::UnknownKey(_) => "unknown_key",
             Self::KeysUnavailable(_) => "keys_unavailable",
         }
     }

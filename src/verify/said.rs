@@ -59,7 +59,7 @@ impl Alternative {
                 let mut fit = Vec::new();
                 let mut lacking = None;
                 for said in all {
-                    if let Some(component) = said.lacks(required) {
+                    if let Some(component) = said.lacking(required).next() {
                         lacking = Some(format!(
                             "the signature does not cover `{}`, which it must",
                             component.name(*form)
