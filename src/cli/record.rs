@@ -14,32 +14,9 @@ use crate::delivery::{HeaderName, HeaderValue, RawDelivery};
 use crate::explain::Case;
 use crate::keys::Keyring;
 use crate::provider::Provider;
+use crate::provider::definition::{Alternative, EventRule, Find};
 use crate::secret::NamedSecret;
 use crate::verify::{self, Unsigned, Verifier, VerifyError};
-
-/// Of the transport, and not of the platform.
-const TRANSPORT: [&str; 20] = [
-    "host",
-    "content-length",
-    "connection",
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "user-agent",
-    "transfer-encoding",
-    "expect",
-    "via",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-real-ip",
-    "traceparent",
-    "tracestate",
-    "te",
-    "keep-alive",
-];
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -63,6 +40,12 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         .folder()
         .ok_or_else(|| Failure::usage("say where to with `--path DIR`: a folder of providers"))?
         .join(&args.name);
+    if args.event.is_empty() || args.event.starts_with('.') || args.event.contains(['/', '\\', '\0']) {
+        return Err(Failure::usage(format!(
+            "`{}` cannot be the name of a sample: it is a file name, such as `order.created`",
+            args.event
+        )));
+    }
     let catalogue = args.given.catalogue()?;
     let provider = args.given.provider(&catalogue, &args.name)?;
     let secrets = args.given.secrets()?;
@@ -125,7 +108,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
             request.push(line);
         } else if counts(name, value) {
             own.push(line);
-        } else if !TRANSPORT.contains(&name.as_str()) {
+        } else if reads(&provider.definition.event, name.as_str()) {
+            // Nothing else: a sample is published, and proxies add credentials of their own.
             request.push(line);
         }
     }
@@ -139,6 +123,12 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         folder.join(format!("samples/{}.{kind}", args.event)),
         folder.join(format!("samples/{}.toml", args.event)),
     );
+    if let Some(there) = [&body, &toml].into_iter().find(|path| path.exists()) {
+        return Err(Failure::usage(format!(
+            "`{}` is there already; remove it, or give the sample another name",
+            there.display()
+        )));
+    }
     write(&body, &raw.body)?;
     write(&toml, sheet.as_bytes())?;
     if out.json {
@@ -149,6 +139,33 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         out.line(out.dim("the secret stands in it: it must be a test key, of no use anywhere else"))?;
     }
     Ok(())
+}
+
+/// Whether the definition looks into this header for what the event is, or publishes it.
+fn reads(event: &EventRule, name: &str) -> bool {
+    let is_it = |find: &Find| {
+        find.header
+            .as_deref()
+            .is_some_and(|header| header.eq_ignore_ascii_case(name))
+    };
+    let rules = [
+        &event.kind,
+        &event.contract,
+        &event.id,
+        &event.version,
+        &event.subject,
+        &event.key,
+    ];
+    let times = event.time.iter().map(|time| &time.from);
+    let found = rules
+        .into_iter()
+        .chain(times)
+        .flatten()
+        .any(|alternative| match alternative {
+            Alternative::One(find) => is_it(find),
+            Alternative::Joined(finds) => finds.iter().any(is_it),
+        });
+    found || event.headers.iter().any(|header| header.eq_ignore_ascii_case(name))
 }
 
 fn signed(

@@ -30,7 +30,8 @@ use client::{Fetched, Fetcher};
 
 /// URLs remembered at most. A platform has one key set, SNS one certificate a region and year.
 const MOST_URLS: usize = 256;
-/// URLs fetched for the first time, or again after they expired, in one minute; and confirmations.
+/// URLs that deliveries chose and that are fetched for the first time, or again after they expired, in one minute; and
+/// confirmations.
 const NEW_URLS_A_MINUTE: u32 = 60;
 /// Seconds for which a failed URL, or a key set without the wanted key id, is not asked again.
 const REST: i64 = 60;
@@ -88,6 +89,8 @@ struct Wanted {
     target: Target,
     kind: Kind,
     shown: Option<Shown>,
+    /// A delivery chose it, before anything of it was proved.
+    chosen: bool,
 }
 
 #[derive(Clone)]
@@ -101,6 +104,7 @@ impl Wanted {
         Self {
             slot: target.as_str().to_owned(),
             target: target.clone(),
+            chosen: matches!(kind, Kind::Certificate),
             kind,
             shown: None,
         }
@@ -140,6 +144,7 @@ impl Keyring {
             target: target.clone(),
             kind: Kind::Set(document.form().clone()),
             shown: document.shown().cloned(),
+            chosen: document.is_by_id(),
         };
         self.set(wanted, id, now).await
     }
@@ -219,7 +224,10 @@ impl Keyring {
         if let (true, Some(error)) = (rests, state.error) {
             return Err(error);
         }
-        spend(&self.minute, now)?;
+        // A URL of our own is asked once a `REST` at most: strangers who make up others must not use up its share.
+        if wanted.chosen {
+            spend(&self.minute, now)?;
+        }
         let fetcher = self.fetcher()?.clone();
         let task = refresh(fetcher, slot.clone(), wanted.clone(), now, flight);
         // A task of its own: a client that hangs up does not stop it.

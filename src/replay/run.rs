@@ -53,6 +53,7 @@ pub(super) async fn run(
         replays,
         to,
         lines,
+        deaf: false,
         tally: Tally::default(),
         open_bytes: 0,
         told: (Instant::now(), 0),
@@ -68,16 +69,20 @@ pub(super) async fn run(
     let progress = run.progress(&*backlog);
     // First what was taken goes back: whoever hears the end may look at once.
     backlog.close().await;
-    let _ = run.lines.send(Line::End { progress, stopped }).await;
+    run.tell(Line::End { progress, stopped }).await;
 }
 
 const NOBODY: &str = "nobody listens any more";
+/// How long a listener may leave its lines unread: it holds up all other replays, and what was taken of a queue.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Run<'r> {
     replays: &'r Arc<Replays>,
     request: Request,
     to: Option<Target>,
     lines: mpsc::Sender<Line>,
+    /// The listener stopped reading.
+    deaf: bool,
     tally: Tally,
     open_bytes: usize,
     /// When progress was told, and after how many events.
@@ -86,13 +91,19 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
+    async fn tell(&mut self, line: Line) {
+        if !self.deaf {
+            self.deaf = self.lines.send_timeout(line, PATIENCE).await.is_err();
+        }
+    }
+
     /// Until the backlog's end, or why it stopped before.
     async fn go(&mut self, backlog: &mut dyn Backlog) -> Option<String> {
         let mut open: FuturesOrdered<BoxFuture<'static, Settled>> = FuturesOrdered::new();
         let mut ended = false;
         let mut stopped: Option<String> = None;
         loop {
-            if self.lines.is_closed() {
+            if self.lines.is_closed() || self.deaf {
                 stopped.get_or_insert_with(|| NOBODY.to_owned());
             }
             // What is under way is waited for, also when nothing new is begun.
@@ -279,7 +290,7 @@ impl Run<'_> {
                 } else {
                     &mut self.tally.left
                 }) += 1;
-                let _ = self.lines.send(Line::Left(*left)).await;
+                self.tell(Line::Left(*left)).await;
                 outcome
             }
         };
@@ -291,7 +302,7 @@ impl Run<'_> {
         if at.elapsed() >= TELL || self.tally.seen - seen >= TELL_EVENTS {
             self.told = (Instant::now(), self.tally.seen);
             let progress = self.progress(backlog);
-            let _ = self.lines.send(Line::Progress(progress)).await;
+            self.tell(Line::Progress(progress)).await;
         }
         None
     }
