@@ -123,10 +123,12 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         folder.join(format!("samples/{}.{kind}", args.event)),
         folder.join(format!("samples/{}.toml", args.event)),
     );
-    if let Some(there) = [&body, &toml].into_iter().find(|path| path.exists()) {
+    // What `providers new` wrote waits to be replaced; a delivery that somebody recorded does not.
+    let is_recorded = |text: String| text.lines().any(|line| line.trim() == "[signed]");
+    if std::fs::read_to_string(&toml).is_ok_and(is_recorded) {
         return Err(Failure::usage(format!(
-            "`{}` is there already; remove it, or give the sample another name",
-            there.display()
+            "`{}` holds a recorded delivery already; remove it, or give the sample another name",
+            toml.display()
         )));
     }
     write(&body, &raw.body)?;

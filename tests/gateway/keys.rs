@@ -234,7 +234,7 @@ async fn a_key_set_that_cannot_be_had_is_our_fault_and_not_the_senders() {
     assert_eq!(reason(token(&old, "old"), START).await, None);
     assert_eq!(
         reason(token(&new, "new"), START + 1).await,
-        Some("token"),
+        Some("unknown_key"),
         "the set is of this minute, and lacks it"
     );
     assert_eq!(reason(token(&new, "old"), START + 1).await, Some("mismatch"));
@@ -288,8 +288,10 @@ async fn new_urls_are_bounded_and_push_out_no_good_ones() {
     assert_eq!(has(&keyring, &target, "a", START).await, Ok(true));
     let mut outcomes = Vec::new();
     for n in 0..300 {
+        let made_up = platform.target(&format!("/made-up-{n}"));
         outcomes.push(
-            has(&keyring, &platform.target(&format!("/made-up-{n}")), "a", START)
+            keyring
+                .certificate(&made_up, at(START))
                 .await
                 .expect_err("nothing there"),
         );
@@ -298,10 +300,13 @@ async fn new_urls_are_bounded_and_push_out_no_good_ones() {
         .iter()
         .filter(|error| matches!(error, FetchError::Status { .. }))
         .count();
-    assert_eq!(asked, 59);
-    assert!(outcomes[59..].iter().all(|error| *error == FetchError::TooMany));
+    assert_eq!(asked, 60);
+    assert!(outcomes[60..].iter().all(|error| *error == FetchError::TooMany));
     assert_eq!(has(&keyring, &target, "a", START + 1).await, Ok(true));
     assert_eq!(page.asked(), 1);
+    // What a source is configured with is not what strangers made up.
+    platform.page("/another", set_of(&[("b", &ed25519())]));
+    assert_eq!(has(&keyring, &platform.target("/another"), "b", START).await, Ok(true));
     platform.stop().await;
 }
 
