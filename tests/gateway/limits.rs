@@ -272,12 +272,11 @@ sources:
         gateway.wait_for("it is held as far as it came", |g| held(g) == n * 208 * KIB);
     }
     // Half of the memory at most, whatever is sent: the next is turned away in mid-body.
-    let mut next = send_part(&gateway, 300 * KIB, 250 * KIB);
-    assert_eq!(http::read_reply(&mut next).status, 503);
-    assert_eq!(
-        (in_flight(&gateway, "loud"), shed(&gateway, "loud", "body_memory")),
-        (4.0, 1.0)
-    );
+    // Its answer may not get through: what it still sends meets a connection that is closing.
+    let _next = send_part(&gateway, 300 * KIB, 250 * KIB);
+    gateway.wait_for("it is turned away, and the others are not", |g| {
+        (in_flight(g, "loud"), shed(g, "loud", "body_memory")) == (4.0, 1.0)
+    });
     // More than is left for it is refused by the head alone.
     let mut large = send_part(&gateway, 900 * KIB, 0);
     let reply = http::read_reply(&mut large);
