@@ -148,7 +148,6 @@ async fn receive(
     if !endpoint.methods.contains(request.method()) {
         return Err(TurnedAway::Method(endpoint.methods.clone()));
     }
-    let origin = proxies::origin(request, &gateway.limits.trusted_proxies);
     if let Err(reason) = endpoint.door.admits(origin.sender, request.conn_data()) {
         endpoint.source.metrics.verify_failure(reason.reason());
         return Err(reason.into());
