@@ -17,29 +17,12 @@ use crate::provider::Provider;
 use crate::secret::NamedSecret;
 use crate::verify::{self, Unsigned, Verifier, VerifyError};
 
-/// Of the transport, and not of the platform.
-const TRANSPORT: [&str; 20] = [
-    "host",
-    "content-length",
-    "connection",
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "user-agent",
-    "transfer-encoding",
-    "expect",
-    "via",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "x-real-ip",
-    "traceparent",
-    "tracestate",
-    "te",
-    "keep-alive",
-];
+/// Kept beside what the definition reads. A sample is published: what a proxy or a session adds to a delivery is nobody's
+/// business (`x-amzn-oidc-data`, `x-forwarded-client-cert`), and no list of such headers is ever complete.
+const HARMLESS: [&str; 2] = ["content-type", "user-agent"];
+
+/// Never kept but where the signature itself stands there, made with the test key.
+const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -55,6 +38,9 @@ pub struct Args {
     /// agree with ourselves: say so under `evidence`.
     #[arg(long)]
     sign: bool,
+    /// Replace a sample of that name.
+    #[arg(long)]
+    force: bool,
 }
 
 pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
@@ -66,6 +52,20 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let catalogue = args.given.catalogue()?;
     let provider = args.given.provider(&catalogue, &args.name)?;
     let secrets = args.given.secrets()?;
+    let event = args.event.as_str();
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if event.is_empty() || event.starts_with('.') || !event.bytes().all(good) {
+        return Err(Failure::usage(format!(
+            "`{event}` is no name for a sample: letters, digits, `.`, `_` and `-`, and no `.` in front"
+        )));
+    }
+    let toml = folder.join(format!("samples/{event}.toml"));
+    if toml.exists() && !args.force {
+        return Err(Failure::usage(format!(
+            "there is a sample `{}` already; `--force` replaces it",
+            toml.display()
+        )));
+    }
     if secrets.len() > 1 {
         return Err(Failure::usage("a sample has one secret"));
     }
@@ -78,6 +78,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     if args.sign {
         raw = signed(&provider, &secrets, raw, at)?;
     }
+    let read = provider.definition.headers();
     let keyring = Arc::new(Keyring::default());
     let compiled = Verifier::compile(&provider.definition, &secrets, &provider.settings, &keyring, None);
     let runtime = runtime()?;
@@ -114,6 +115,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         let changed = with_other(&raw, name, value);
         runtime.block_on(verifier.verify(&changed, at)).is_err()
     };
+    let read = read.iter().map(String::as_str).chain(HARMLESS);
+    let read: Vec<&str> = read.filter(|name| !CREDENTIALS.contains(name)).collect();
     let (mut own, mut request) = (Vec::new(), Vec::new());
     for (name, value) in raw.headers.iter() {
         let line = format!(
@@ -125,7 +128,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
             request.push(line);
         } else if counts(name, value) {
             own.push(line);
-        } else if !TRANSPORT.contains(&name.as_str()) {
+        } else if read.contains(&name.as_str()) {
             request.push(line);
         }
     }
@@ -135,10 +138,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
     let kind = if is_form { "form" } else { "json" };
     let sheet = sheet(args, &raw, at, kind, &secrets, (&request, &own))?;
-    let (body, toml) = (
-        folder.join(format!("samples/{}.{kind}", args.event)),
-        folder.join(format!("samples/{}.toml", args.event)),
-    );
+    let body = folder.join(format!("samples/{event}.{kind}"));
     write(&body, &raw.body)?;
     write(&toml, sheet.as_bytes())?;
     if out.json {

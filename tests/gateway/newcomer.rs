@@ -106,12 +106,20 @@ fn a_copied_definition_is_led_to_green() {
     newcomer.write(
         "capture.http",
         &format!(
-            "POST /hook HTTP/1.1\nHost: hooks.example.com\n{}\n\n{text}",
+            "POST /hook HTTP/1.1\nHost: hooks.example.com\nAuthorization: Bearer private\nCookie: session=private\n\
+             X-Amzn-Oidc-Data: private\nX-Forwarded-Client-Cert: private\nUser-Agent: Acme/1\n{}\n\n{text}",
             headers.join("\n")
         ),
     );
 
     let record = format!("providers record acme {event} capture.http --path schemas --secret-env TEST_KEY");
+    let (code, said) = newcomer.run(&record);
+    assert_eq!(
+        (code, said.contains("--force")),
+        (2, true),
+        "a sample is not replaced unasked: {said}"
+    );
+    let record = format!("{record} --force");
     let (code, said) = newcomer.run(&record);
     assert_eq!(
         (code, said.contains("acme-signature")),
@@ -124,7 +132,10 @@ fn a_copied_definition_is_led_to_green() {
     assert_eq!(code, 0, "{said}");
     let recorded = std::fs::read_to_string(body.with_extension("toml")).expect("the sheet");
     assert!(
-        recorded.contains("Signed by ourselves") && !recorded.contains("Host"),
+        recorded.contains("Signed by ourselves")
+            && recorded.contains("Acme/1")
+            && !recorded.contains("host")
+            && !recorded.contains("private"),
         "{recorded}"
     );
     assert_eq!(std::fs::read_to_string(&body).expect("the body"), text, "byte for byte");
@@ -163,7 +174,7 @@ fn a_standard_is_extended() {
         &format!("POST /hook HTTP/1.1\nContent-Type: application/json\nWebhook-Id: msg_2\n\n{body}"),
     );
     let (code, said) = newcomer.run(&format!(
-        "providers record acme-hooks {event} capture.http --path schemas --secret-env TEST_STANDARD --sign"
+        "providers record acme-hooks {event} capture.http --path schemas --secret-env TEST_STANDARD --sign --force"
     ));
     assert_eq!(code, 0, "{said}");
     let (code, said) = newcomer.run("providers lint --path schemas acme-hooks");
@@ -180,6 +191,10 @@ fn what_cannot_be_made_is_said() {
         ("providers new acme --from strpe", "did you mean `stripe`?"),
         ("providers new acme --from hmac", "without a definition"),
         ("providers record stripe x --secret-env TEST_KEY", "--path DIR"),
+        (
+            "providers record stripe ../x --path . --secret-env TEST_KEY",
+            "no name for a sample",
+        ),
     ] {
         let (code, said) = newcomer.run(line);
         assert_eq!((code, said.contains(words)), (2, true), "{line}: {said}");
