@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{From, Left, Line, Progress, Replays, Request, Tally};
 use crate::contract::{Verdict, Violation};
@@ -25,6 +25,10 @@ const WINDOW_BYTES: usize = 32 << 20;
 const TELL: Duration = Duration::from_millis(200);
 /// Events after which it is told in any case: so many are sent again, at most, with those under way, after a crash.
 const TELL_EVENTS: u64 = 64;
+
+/// How long a listener may leave its lines unread. One that stops reading must not hold the only run, nor what a broker
+/// lent to it.
+const LISTENS: Duration = Duration::from_secs(30);
 
 /// What became of one event.
 enum Fate {
@@ -53,6 +57,7 @@ pub(super) async fn run(
         replays,
         to,
         lines,
+        is_heard: true,
         tally: Tally::default(),
         open_bytes: 0,
         told: (Instant::now(), 0),
@@ -60,15 +65,18 @@ pub(super) async fn run(
         request,
     };
     let start = Line::Start { total: backlog.total() };
-    let stopped = match run.lines.send(start).await {
-        Ok(()) => run.go(&mut *backlog).await,
-        Err(_) => Some(NOBODY.to_owned()),
-    };
+    run.tell(start).await;
+    let stopped = run.go(&mut *backlog).await;
     tracing::info!(tally = ?run.tally, stopped, "replay ends");
     let progress = run.progress(&*backlog);
     // First what was taken goes back: whoever hears the end may look at once.
     backlog.close().await;
-    let _ = run.lines.send(Line::End { progress, stopped }).await;
+    run.tell(Line::End { progress, stopped }).await;
+}
+
+/// Whether the line went on its way.
+async fn send(lines: &mpsc::Sender<Line>, line: Line, patience: Duration) -> bool {
+    matches!(timeout(patience, lines.send(line)).await, Ok(Ok(())))
 }
 
 const NOBODY: &str = "nobody listens any more";
@@ -78,6 +86,8 @@ struct Run<'r> {
     request: Request,
     to: Option<Target>,
     lines: mpsc::Sender<Line>,
+    /// Until the listener left, or read nothing for long.
+    is_heard: bool,
     tally: Tally,
     open_bytes: usize,
     /// When progress was told, and after how many events.
@@ -92,7 +102,7 @@ impl Run<'_> {
         let mut ended = false;
         let mut stopped: Option<String> = None;
         loop {
-            if self.lines.is_closed() {
+            if !self.is_heard || self.lines.is_closed() {
                 stopped.get_or_insert_with(|| NOBODY.to_owned());
             }
             // What is under way is waited for, also when nothing new is begun.
@@ -178,7 +188,8 @@ impl Run<'_> {
             let event = event.clone();
             async move { outlet.confirm(event).await }.boxed()
         };
-        // The first poll hands the event over: so the order of the backlog is the order of a key.
+        // The first poll hands the event over: so the order of the backlog is the order of a key, as long as the
+        // destination takes events. One that had to be tried again may come behind those that were under way with it.
         let at_once = (&mut confirm).now_or_never();
         // A task of its own: what was sent is marked, whatever becomes of this run.
         let task = tokio::spawn(async move {
@@ -279,7 +290,7 @@ impl Run<'_> {
                 } else {
                     &mut self.tally.left
                 }) += 1;
-                let _ = self.lines.send(Line::Left(*left)).await;
+                self.tell(Line::Left(*left)).await;
                 outcome
             }
         };
@@ -291,9 +302,15 @@ impl Run<'_> {
         if at.elapsed() >= TELL || self.tally.seen - seen >= TELL_EVENTS {
             self.told = (Instant::now(), self.tally.seen);
             let progress = self.progress(backlog);
-            let _ = self.lines.send(Line::Progress(progress)).await;
+            self.tell(Line::Progress(progress)).await;
         }
         None
+    }
+
+    async fn tell(&mut self, line: Line) {
+        if self.is_heard {
+            self.is_heard = send(&self.lines, line, LISTENS).await;
+        }
     }
 
     fn count(&self, outcome: &str) {
@@ -355,5 +372,23 @@ impl Pace {
     fn sent(&mut self) {
         // Time that was lost is not made up for: a rate is a limit.
         self.next = self.next.max(Instant::now()) + self.every;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_reads_nothing_is_not_waited_for_without_end() {
+        let line = || Line::Start { total: 0 };
+        let patience = Duration::from_millis(10);
+        let (lines, mut told) = mpsc::channel(1);
+        assert!(send(&lines, line(), patience).await);
+        assert!(!send(&lines, line(), patience).await, "unread");
+        assert!(told.recv().await.is_some());
+        assert!(send(&lines, line(), patience).await, "and read again");
+        drop(told);
+        assert!(!send(&lines, line(), patience).await, "gone");
     }
 }
