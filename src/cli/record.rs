@@ -14,15 +14,9 @@ use crate::delivery::{HeaderName, HeaderValue, RawDelivery};
 use crate::explain::Case;
 use crate::keys::Keyring;
 use crate::provider::Provider;
+use crate::provider::definition::{Alternative, EventRule, Find};
 use crate::secret::NamedSecret;
 use crate::verify::{self, Unsigned, Verifier, VerifyError};
-
-/// Kept beside what the definition reads. A sample is published: what a proxy or a session adds to a delivery is nobody's
-/// business (`x-amzn-oidc-data`, `x-forwarded-client-cert`), and no list of such headers is ever complete.
-const HARMLESS: [&str; 2] = ["content-type", "user-agent"];
-
-/// Never kept but where the signature itself stands there, made with the test key.
-const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -38,9 +32,6 @@ pub struct Args {
     /// agree with ourselves: say so under `evidence`.
     #[arg(long)]
     sign: bool,
-    /// Replace a sample of that name.
-    #[arg(long)]
-    force: bool,
 }
 
 pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
@@ -49,23 +40,15 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         .folder()
         .ok_or_else(|| Failure::usage("say where to with `--path DIR`: a folder of providers"))?
         .join(&args.name);
+    if args.event.is_empty() || args.event.starts_with('.') || args.event.contains(['/', '\\', '\0']) {
+        return Err(Failure::usage(format!(
+            "`{}` cannot be the name of a sample: it is a file name, such as `order.created`",
+            args.event
+        )));
+    }
     let catalogue = args.given.catalogue()?;
     let provider = args.given.provider(&catalogue, &args.name)?;
     let secrets = args.given.secrets()?;
-    let event = args.event.as_str();
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if event.is_empty() || event.starts_with('.') || !event.bytes().all(good) {
-        return Err(Failure::usage(format!(
-            "`{event}` is no name for a sample: letters, digits, `.`, `_` and `-`, and no `.` in front"
-        )));
-    }
-    let toml = folder.join(format!("samples/{event}.toml"));
-    if toml.exists() && !args.force {
-        return Err(Failure::usage(format!(
-            "there is a sample `{}` already; `--force` replaces it",
-            toml.display()
-        )));
-    }
     if secrets.len() > 1 {
         return Err(Failure::usage("a sample has one secret"));
     }
@@ -78,7 +61,6 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     if args.sign {
         raw = signed(&provider, &secrets, raw, at)?;
     }
-    let read = provider.definition.headers();
     let keyring = Arc::new(Keyring::default());
     let compiled = Verifier::compile(&provider.definition, &secrets, &provider.settings, &keyring, None);
     let runtime = runtime()?;
@@ -115,8 +97,6 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         let changed = with_other(&raw, name, value);
         runtime.block_on(verifier.verify(&changed, at)).is_err()
     };
-    let read = read.iter().map(String::as_str).chain(HARMLESS);
-    let read: Vec<&str> = read.filter(|name| !CREDENTIALS.contains(name)).collect();
     let (mut own, mut request) = (Vec::new(), Vec::new());
     for (name, value) in raw.headers.iter() {
         let line = format!(
@@ -128,7 +108,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
             request.push(line);
         } else if counts(name, value) {
             own.push(line);
-        } else if read.contains(&name.as_str()) {
+        } else if reads(&provider.definition.event, name.as_str()) {
+            // Nothing else: a sample is published, and proxies add credentials of their own.
             request.push(line);
         }
     }
@@ -138,7 +119,18 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
     let kind = if is_form { "form" } else { "json" };
     let sheet = sheet(args, &raw, at, kind, &secrets, (&request, &own))?;
-    let body = folder.join(format!("samples/{event}.{kind}"));
+    let (body, toml) = (
+        folder.join(format!("samples/{}.{kind}", args.event)),
+        folder.join(format!("samples/{}.toml", args.event)),
+    );
+    // What `providers new` wrote waits to be replaced; a delivery that somebody recorded does not.
+    let is_recorded = |text: String| text.lines().any(|line| line.trim() == "[signed]");
+    if std::fs::read_to_string(&toml).is_ok_and(is_recorded) {
+        return Err(Failure::usage(format!(
+            "`{}` holds a recorded delivery already; remove it, or give the sample another name",
+            toml.display()
+        )));
+    }
     write(&body, &raw.body)?;
     write(&toml, sheet.as_bytes())?;
     if out.json {
@@ -149,6 +141,33 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         out.line(out.dim("the secret stands in it: it must be a test key, of no use anywhere else"))?;
     }
     Ok(())
+}
+
+/// Whether the definition looks into this header for what the event is, or publishes it.
+fn reads(event: &EventRule, name: &str) -> bool {
+    let is_it = |find: &Find| {
+        find.header
+            .as_deref()
+            .is_some_and(|header| header.eq_ignore_ascii_case(name))
+    };
+    let rules = [
+        &event.kind,
+        &event.contract,
+        &event.id,
+        &event.version,
+        &event.subject,
+        &event.key,
+    ];
+    let times = event.time.iter().map(|time| &time.from);
+    let found = rules
+        .into_iter()
+        .chain(times)
+        .flatten()
+        .any(|alternative| match alternative {
+            Alternative::One(find) => is_it(find),
+            Alternative::Joined(finds) => finds.iter().any(is_it),
+        });
+    found || event.headers.iter().any(|header| header.eq_ignore_ascii_case(name))
 }
 
 fn signed(

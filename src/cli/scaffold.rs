@@ -228,7 +228,7 @@ fn sheet(args: &Args, event: &str, kind: &str, sample: Option<&Sample>) -> Strin
     }
     text.push_str(&format!(
         "\n# Its signature is recorded by a command, from a delivery that the platform or its kit made with a test key:\n\
-         #   hooksluice providers record {} {event} CAPTURE --path {} --secret-env TEST_KEY --force\n",
+         #   hooksluice providers record {} {event} CAPTURE --path {} --secret-env TEST_KEY\n",
         args.name,
         args.path.display()
     ));

@@ -15,6 +15,11 @@ pub(super) fn look(case: &Case<'_>, error: &VerifyError) -> Vec<Cause> {
             format!("the signature is there in another form: {why}"),
             "compare the header with the platform's page: it is cut off, or of another of its webhook versions",
         )),
+        VerifyError::UnknownKey(place) => found.push(Cause::likely(
+            Mistake::Keys,
+            format!("{place} names a key that the platform does not publish, or no longer"),
+            "compare where the keys are taken from with the webhook's environment (a sandbox has keys of its own); else it is not the platform's",
+        )),
         VerifyError::Mismatch | VerifyError::Digest(_) => {
             found.extend(length(case));
             found.extend(replaced(case));

@@ -4,35 +4,45 @@ use super::{Case, Cause, Mistake};
 use crate::provider::definition::{Find, Part, Scheme, SecretEncoding, SecretForm, Signature};
 use crate::provider::listing::signature_name;
 use crate::verify::VerifyError;
+use crate::verify::covers::Covers;
 
 const AS_READ: &str = "give the moment at which it arrived with `--at`";
 
 /// The signature that a delivery should have; of several, each.
 pub(super) fn of(case: &Case<'_>) -> String {
     let pinned = case.signature.as_deref();
+    let covers = case.covers();
     let rules = case
         .definition
         .signature
         .iter()
-        .filter(|rule| pinned.is_none() || rule.name.as_deref() == pinned);
-    let mut all: Vec<String> = rules.map(|rule| signature(case, rule)).collect();
+        .enumerate()
+        .filter(|(_, rule)| pinned.is_none() || rule.name.as_deref() == pinned);
+    let of = |index| covers.iter().find(|covers| covers.index == index);
+    let mut all: Vec<String> = rules.map(|(index, rule)| signature(case, rule, of(index))).collect();
     all.dedup();
     all.join("; or ")
 }
 
-fn signature(case: &Case<'_>, rule: &Signature) -> String {
+/// `covers`: nothing where the settings are not complete yet.
+fn signature(case: &Case<'_>, rule: &Signature, covers: Option<&Covers>) -> String {
     let mut text = match rule.scheme {
         Scheme::None => return "nothing: this provider proves no sender".into(),
         Scheme::Basic => "user and password (HTTP Basic)".to_owned(),
         Scheme::Token => "the secret itself".to_owned(),
         _ => signature_name(rule),
     };
+    if !rule.algorithms.is_empty() {
+        text.push_str(&format!(" by {}", rule.algorithms.join(" or ")));
+    }
     if let Some(encoding) = rule.encoding {
         text.push_str(&format!(" in {}", format!("{encoding:?}").to_lowercase()));
     }
-    match place(&rule.from) {
-        place if place.is_empty() => {}
-        place => text.push_str(&format!(", in {place}")),
+    // Some schemes have a place of their own, of which the data needs to say nothing.
+    match (place(&rule.from), covers) {
+        (place, Some(covers)) if place.is_empty() => text.push_str(&format!(", in {}", covers.place)),
+        (place, None) if place.is_empty() => {}
+        (place, _) => text.push_str(&format!(", in {place}")),
     }
     if let Some(key) = rule.list.as_ref().and_then(|list| list.key.as_deref()) {
         text.push_str(&format!(" as `{key}`"));
@@ -40,6 +50,18 @@ fn signature(case: &Case<'_>, rule: &Signature) -> String {
     if !rule.content.is_empty() {
         let parts: Vec<_> = rule.content.iter().map(part).collect();
         text.push_str(&format!(", over {}", parts.join(" ")));
+    }
+    if let Some(covers) = covers.filter(|covers| !covers.components.is_empty()) {
+        let names: Vec<_> = covers.components.iter().map(|name| format!("`{name}`")).collect();
+        text.push_str(&format!(", over {} at least, as it lists them", names.join(", ")));
+    }
+    for digest in &rule.digest {
+        let hash = format!("{:?}", digest.hash).to_lowercase();
+        text.push_str(&format!(", with the body's {hash} in {}", place(&digest.find)));
+    }
+    if !rule.claims.is_empty() {
+        let names: Vec<_> = rule.claims.keys().map(|name| format!("`{name}`")).collect();
+        text.push_str(&format!(", with {} as the source expects", names.join(", ")));
     }
     let time = rule.timestamp.as_ref().or(case.definition.timestamp.as_ref());
     if let Some(tolerance) = time
@@ -174,8 +196,8 @@ pub(super) fn after_the_signature(case: &Case<'_>, error: &VerifyError) -> Optio
         }
         VerifyError::Token(why) => Some(Cause::proved(
             Mistake::Claims,
-            format!("the token is not accepted: {why}"),
-            "compare the source's settings (audience, account, issuer) with what the platform is configured for; for its times look at the clocks",
+            format!("what the token, or the signature, says of itself is not accepted: {why}"),
+            "compare the source's settings (audience, account, issuer, key id) with what the platform is configured for; for its times look at the clocks",
         )),
         VerifyError::KeysUnavailable(why) => Some(Cause::proved(
             Mistake::Keys,

@@ -4,8 +4,10 @@ use super::expected;
 use super::trial::{self, Bench};
 use super::{Case, Cause, Mistake};
 use crate::delivery::{HeaderName, RawDelivery};
-use crate::provider::definition::{Find, Part, Signature};
 use crate::verify::VerifyError;
+
+/// So many white spaces of one value are taken out, each alone.
+const MOST_SPACES: usize = 32;
 
 /// A delivery with its headers mended, as far as it could be; the cause; and whether the signature holds now.
 pub(super) async fn mend(case: &Case<'_>, bench: &Bench, error: &VerifyError) -> Option<(RawDelivery, Cause, bool)> {
@@ -36,48 +38,15 @@ fn is_shape(error: &VerifyError) -> bool {
     )
 }
 
-/// Every header that a signature of this provider needs.
+/// Every header that a signature of this provider needs, or that this delivery says is signed.
 pub(super) fn wanted(case: &Case<'_>) -> Vec<HeaderName> {
-    let definition = &case.definition;
     let mut names = Vec::new();
-    let mut add = |find: &Find| {
-        if let Some(name) = find.header.as_deref().and_then(|name| HeaderName::try_from(name).ok())
-            && !names.contains(&name)
-        {
+    for name in case.covers().into_iter().flat_map(|covers| covers.headers) {
+        if !names.contains(&name) {
             names.push(name);
         }
-    };
-    definition.signature.iter().flat_map(finds).for_each(&mut add);
-    if let Some(time) = &definition.timestamp {
-        add(&time.from);
-    }
-    // What a token scheme takes without being told.
-    if definition
-        .signature
-        .iter()
-        .any(|rule| rule.scheme == crate::provider::definition::Scheme::Basic)
-    {
-        add(&Find {
-            header: Some("authorization".into()),
-            ..Find::default()
-        });
     }
     names
-}
-
-fn finds(rule: &Signature) -> impl Iterator<Item = &Find> {
-    let content = rule.content.iter().filter_map(|part| match part {
-        Part::Found(find) => Some(&**find),
-        _ => None,
-    });
-    let conditions = rule.when.iter().map(|when| &when.find);
-    let digests = rule.digest.iter().map(|digest| &digest.find);
-    let time = rule.timestamp.iter().map(|time| &time.from);
-    std::iter::once(&rule.from)
-        .chain(conditions)
-        .chain(time)
-        .chain(digests)
-        .chain(content)
 }
 
 /// The delivery with this header as it may have been.
@@ -177,6 +146,17 @@ fn changed(case: &Case<'_>, wanted: &HeaderName, value: &[u8]) -> Vec<(Cause, Ra
         ONE_LINE,
         words.join(&b' '),
     );
+    // Where some of it belongs there, as in a list of names.
+    let spaces = value.iter().enumerate().filter(|(_, byte)| byte.is_ascii_whitespace());
+    for (at, _) in spaces.take(MOST_SPACES) {
+        let rest = value[at..].trim_ascii_start();
+        add(
+            Mistake::HeaderFolded,
+            folded("the signature holds without one of the white spaces inside it"),
+            ONE_LINE,
+            [&value[..at], rest].concat(),
+        );
+    }
     for separator in [&b", "[..], b","] {
         let Some(at) = value.windows(separator.len()).position(|window| window == separator) else {
             continue;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde::de::IgnoredAny;
+use crate::verify::json;
 
 /// A document, its scalars as they were written.
 #[derive(Debug)]
@@ -83,10 +83,10 @@ pub(super) const ESCAPES: [(Escapes, &str); 8] = [
     ),
 ];
 
-/// `None`: it is no JSON.
+/// `None`: it is no JSON, or deeper than anything is read.
 pub(super) fn parse(text: &[u8]) -> Option<Node<'_>> {
     // Well-formed and of bounded depth from here on.
-    serde_json::from_slice::<IgnoredAny>(text).ok()?;
+    json::check(text).ok()?;
     let text = std::str::from_utf8(text).ok()?;
     let mut rest = text.trim_start();
     node(&mut rest)
@@ -341,6 +341,17 @@ mod tests {
             write(Layout::Compact, Escapes::AsciiHtmlCapital, Order::Sorted),
             "{\"a\":\"\\u00E9/\\u003C\\u00E9\\u0022\",\"b\":[1.50,{},[]]}"
         );
+    }
+
+    #[test]
+    fn a_document_that_is_too_deep_is_none() {
+        let arrays = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let objects = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        for depth in [128, 500_000] {
+            assert!(parse(arrays(depth).as_bytes()).is_none());
+            assert!(parse(objects(depth).as_bytes()).is_none());
+        }
+        assert!(parse(arrays(127).as_bytes()).is_some());
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::keys::Keyring;
 use crate::provider::{Catalogue, Definition, Settings};
 use crate::secret::NamedSecret;
 use crate::verify::VerifyError;
+use crate::verify::covers::{Covers, covers};
 
 mod body;
 pub mod capture;
@@ -92,7 +93,7 @@ pub enum Step {
     Configuration,
     /// The signature is missing or not of the form.
     Shape,
-    /// Keys of the platform could not be had.
+    /// Keys of the platform could not be had, or are none of that name.
     Keys,
     Signature,
     Digest,
@@ -139,10 +140,19 @@ pub enum Mistake {
     AnotherProvider,
     AnotherAlternative,
     Algorithm,
+    /// What must be signed is not.
+    NotCovered,
     Binding,
     Claims,
     Keys,
     LossyCapture,
+}
+
+impl Case<'_> {
+    /// What the source's signatures look at, in this delivery.
+    fn covers(&self) -> Vec<Covers> {
+        covers(&self.definition, &self.settings, self.signature.as_deref(), &self.raw)
+    }
 }
 
 impl Cause {
@@ -167,7 +177,7 @@ impl Step {
     fn of(error: &VerifyError) -> Self {
         match error {
             VerifyError::Missing(_) | VerifyError::Malformed(_) => Self::Shape,
-            VerifyError::KeysUnavailable(_) => Self::Keys,
+            VerifyError::KeysUnavailable(_) | VerifyError::UnknownKey(_) => Self::Keys,
             VerifyError::Mismatch => Self::Signature,
             VerifyError::Digest(_) => Self::Digest,
             VerifyError::Token(_) => Self::Token,
@@ -214,7 +224,18 @@ pub async fn explain(case: &Case<'_>) -> Report {
 }
 
 async fn causes(case: &Case<'_>, bench: &Bench, error: &VerifyError) -> Vec<Cause> {
+    // A token by another algorithm is refused before its signature is looked at.
+    if matches!(error, VerifyError::Token(_))
+        && let Some((cause, _)) = scheme::algorithms(case, &case.raw).await
+    {
+        return vec![cause];
+    }
     if let Some(cause) = expected::after_the_signature(case, error) {
+        return vec![cause];
+    }
+    if matches!(error, VerifyError::Malformed(_))
+        && let Some(cause) = scheme::uncovered(case).await
+    {
         return vec![cause];
     }
     let mut found = search(case, bench, error).await;

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use super::trial::{self, Bench};
 use super::{Case, Cause, Mistake};
 use crate::delivery::RawDelivery;
-use crate::provider::definition::{Alternative, Encoding, Find, HashName, Scheme};
+use crate::provider::definition::{Alternative, Encoding, Find, HashName, Part, Scheme};
 use crate::provider::listing::signature_name;
 use crate::provider::{Definition, Settings};
 use crate::verify::VerifyError;
+use crate::verify::covers::{Covers, algorithm_names};
 
 /// Of platforms that fit, so many are named.
 const MOST_NAMED: usize = 4;
+
+const COMMON: [&str; 5] = ["content-type", "user-agent", "content-length", "host", "accept"];
 
 const HASHES: [HashName; 5] = [
     HashName::Sha256,
@@ -55,10 +58,81 @@ pub(super) async fn alternatives(case: &Case<'_>, raw: &RawDelivery) -> Option<(
     None
 }
 
+/// What must be signed, and is not among what the signature lists.
+pub(super) async fn uncovered(case: &Case<'_>) -> Option<Cause> {
+    for Covers { index, lacking, .. } in case.covers() {
+        if lacking.is_empty() {
+            continue;
+        }
+        let mut other = case.definition.clone();
+        let is_lacking = |name: &String| lacking.iter().any(|lacking| lacking.eq_ignore_ascii_case(name));
+        let rule = &mut other.signature[index];
+        rule.components.retain(|name| !is_lacking(name));
+        for part in &mut rule.content {
+            if let Part::Listed(listed) = part {
+                listed.require.retain(|name| !is_lacking(name));
+            }
+        }
+        let pinned = case.signature.as_deref();
+        // Without a digest nothing is verified at all, so that one is never more than likely.
+        let bench = Bench::compile(&other, &case.secrets, &case.settings, &case.keyring, pinned);
+        let proved = match bench {
+            Ok(bench) => bench.holds(&case.raw, case.at).await,
+            Err(_) => false,
+        };
+        let names: Vec<_> = lacking.iter().map(|name| format!("`{name}`")).collect();
+        let says = format!(
+            "the signature does not cover {}, which this source asks for{}",
+            names.join(", "),
+            if proved { "; else it holds" } else { "" }
+        );
+        let remedy = "have the sender sign that too; only where it is of no matter to you, take it out of what the source asks for";
+        return Some(Cause {
+            proved,
+            ..Cause::likely(Mistake::NotCovered, says, remedy)
+        });
+    }
+    None
+}
+
+/// Another of the algorithms that the scheme's signatures may name, by a key of the same kind.
+async fn named_algorithm(case: &Case<'_>, raw: &RawDelivery, index: usize) -> Option<(Cause, Bench)> {
+    let rule = &case.definition.signature[index];
+    let is_public = rule.algorithms.iter().any(|name| trial::is_public(name));
+    for name in algorithm_names(rule.scheme) {
+        // A public key is never taken for a shared secret, not even for a trial.
+        if trial::is_public(name) != is_public || rule.algorithms.iter().any(|known| known == name) {
+            continue;
+        }
+        let mut other = case.definition.clone();
+        other.signature[index].algorithms = vec![name.to_owned()];
+        let pinned = case.signature.as_deref();
+        let Ok(bench) = Bench::compile(&other, &case.secrets, &case.settings, &case.keyring, pinned) else {
+            continue;
+        };
+        if bench.holds(raw, case.at).await {
+            let says = format!(
+                "it is signed with {name}, where {} is expected",
+                rule.algorithms.join(" or ")
+            );
+            let remedy =
+                "choose the algorithm at the platform, or in the source's `settings:` where the provider has one";
+            return Some((Cause::proved(Mistake::Algorithm, says, remedy), bench));
+        }
+    }
+    None
+}
+
 /// Another hash, another encoding of the signature.
 pub(super) async fn algorithms(case: &Case<'_>, raw: &RawDelivery) -> Option<(Cause, Bench)> {
     let definition = &case.definition;
     for (index, rule) in definition.signature.iter().enumerate() {
+        if rule.scheme.names_algorithm() {
+            match named_algorithm(case, raw, index).await {
+                None => continue,
+                found => return found,
+            }
+        }
         let keyed = matches!(rule.scheme, Scheme::Hmac | Scheme::Hash);
         if !keyed {
             continue;
@@ -164,7 +238,9 @@ fn may_be(case: &Case<'_>, name: &str, here: &BTreeSet<String>) -> bool {
         return false;
     };
     let text = text.to_ascii_lowercase();
-    text.contains("extends = ") || here.iter().any(|header| text.contains(&format!("\"{header}\"")))
+    // What every delivery has tells no platform from another.
+    let mut telling = here.iter().filter(|header| !COMMON.contains(&header.as_str()));
+    text.contains("extends = ") || telling.any(|header| text.contains(&format!("\"{header}\"")))
 }
 
 /// How many headers of a provider's own are here, and how many it has; `None` without its signature.

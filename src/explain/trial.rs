@@ -84,10 +84,15 @@ pub(super) fn is_shared(definition: &Definition, rule: &Signature) -> bool {
     let fetched = !rule.keys.pinned.is_empty() || rule.keys.jwks.is_some() || rule.keys.certificate.is_some();
     let public = match rule.scheme {
         Scheme::Rsa | Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 | Scheme::None => true,
-        Scheme::Jwt => rule.algorithms.iter().any(|name| !name.starts_with("HS")),
+        _ if rule.scheme.names_algorithm() => rule.algorithms.iter().any(|name| is_public(name)),
         _ => false,
     };
     !fetched && !public && form.encoding != SecretEncoding::Pem
+}
+
+/// Of a signature that names its algorithm: by a key pair.
+pub(super) fn is_public(algorithm: &str) -> bool {
+    !algorithm.starts_with("HS") && !algorithm.starts_with("hmac")
 }
 
 /// The same definition, for keys that are given as they are, in hex, whatever form it has for secrets. Times and

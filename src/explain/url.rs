@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::trial::Bench;
 use super::{Case, Cause, Mistake};
 use crate::delivery::{Method, RawDelivery};
-use crate::provider::definition::{Definition, Part};
 
 const REMEDY: &str = "set `public_url` of the source (or of `ingress`) to the URL that is registered at the platform, or list the proxy under `ingress.trusted_proxies`";
 
@@ -94,8 +93,8 @@ fn split_port(authority: &str) -> (String, String) {
 
 /// URL, method and content type, where a signature covers them.
 pub(super) async fn search(case: &Case<'_>, bench: &Bench, raw: &RawDelivery) -> Option<(Cause, RawDelivery)> {
-    let signed = |word: &str| signs(&case.definition, word);
-    if ["url", "path", "query", "host"].into_iter().any(signed) {
+    let covers = case.covers();
+    if covers.iter().any(|covers| covers.url) {
         let ours = Pieces::of(raw);
         for other in variants(&ours, raw) {
             let changed = RawDelivery {
@@ -113,7 +112,7 @@ pub(super) async fn search(case: &Case<'_>, bench: &Bench, raw: &RawDelivery) ->
             }
         }
     }
-    if signed("method") {
+    if covers.iter().any(|covers| covers.method) {
         for method in [Method::POST, Method::GET, Method::PUT] {
             let changed = RawDelivery {
                 method: method.clone(),
@@ -135,24 +134,6 @@ pub(super) async fn search(case: &Case<'_>, bench: &Bench, raw: &RawDelivery) ->
         }
     }
     None
-}
-
-fn signs(definition: &Definition, word: &str) -> bool {
-    definition
-        .signature
-        .iter()
-        .flat_map(|rule| &rule.content)
-        .any(|part| match part {
-            Part::Word(name) => name == word,
-            Part::Found(find) => find.part.as_deref() == Some(word),
-            Part::Lines(_)
-            | Part::Sorted(_)
-            | Part::Compact(_)
-            | Part::Listed(_)
-            | Part::Fields(_)
-            | Part::Raw(_)
-            | Part::WithSecret(_) => false,
-        })
 }
 
 /// The URLs that may have been called, those with the fewest changes first.

@@ -102,7 +102,8 @@ impl TurnedAway {
                     | VerifyError::Stale(_)
                     | VerifyError::Future(_)
                     | VerifyError::Foreign(_)
-                    | VerifyError::Token(_),
+                    | VerifyError::Token(_)
+                    | VerifyError::UnknownKey(_),
                 ) => StatusCode::UNAUTHORIZED,
                 Refusal::Handshake(HandshakeError::Token | HandshakeError::Url(_)) => StatusCode::UNAUTHORIZED,
                 Refusal::Handshake(HandshakeError::Refused(status)) => {

@@ -173,8 +173,8 @@ impl Keyring {
         }
     }
 
-    /// The certificate at `target`, which a delivery chose among `hosts`. Who may have issued it is not asked: like the platforms' own kits, it is believed
-    /// because the platform's host served it over TLS.
+    /// The certificate at `target`, which a delivery chose among `hosts`. Who may have issued it is not asked: like the
+    /// platforms' own kits, it is believed because the platform's host served it over TLS.
     pub async fn certificate(
         &self,
         target: &Target,

@@ -108,7 +108,7 @@ pub async fn process(
     }
 
     let coverage = source.verifier.coverage(verified.proof());
-    let parts = source.reader.read(verified, coverage);
+    let parts = source.reader.read(verified, &coverage);
     let checked = source.contracts.check(parts).map_err(|enforced| {
         let labels = enforced
             .schema
@@ -123,7 +123,7 @@ pub async fn process(
             .contract_check(part.verdict().labels(), part.verdict().result());
     }
 
-    let events = event::events(&source.origin, &checked, coverage);
+    let events = event::events(&source.origin, &checked, &coverage);
     let acknowledgement = publish::all(source, &checked, events, deadline).await?;
     Ok(Accepted::Durable(acknowledgement))
 }

@@ -2,12 +2,12 @@
 //!
 //! A text that is `"${name}"` stands for what a source gives for that setting: `template` fills it in before the typed parse.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// One platform.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// The platform's name as it writes it itself.
@@ -54,41 +54,6 @@ pub struct Definition {
     pub senders: Vec<String>,
 }
 
-impl Definition {
-    /// Every header that something of it looks at, in lower case; what signed content covers besides, a delivery says.
-    pub fn headers(&self) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        // A definition is data: what is added to it is found here, too.
-        if let Ok(data) = serde_json::to_value(self) {
-            collect_headers(&data, &mut found);
-        }
-        found
-    }
-}
-
-fn collect_headers(data: &serde_json::Value, found: &mut BTreeSet<String>) {
-    use serde_json::Value;
-    match data {
-        Value::Object(members) => {
-            for (name, member) in members {
-                match (name.as_str(), member) {
-                    ("header", Value::String(header)) => {
-                        found.insert(header.to_ascii_lowercase());
-                    }
-                    ("headers", Value::Array(names)) => {
-                        let names = names.iter().filter_map(Value::as_str);
-                        found.extend(names.map(str::to_ascii_lowercase));
-                    }
-                    _ => {}
-                }
-                collect_headers(member, found);
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect_headers(item, found)),
-        _ => {}
-    }
-}
-
 impl Keys {
     /// Pinned or fetched, and none of the customer's.
     pub fn are_the_platforms(&self) -> bool {
@@ -123,7 +88,7 @@ impl Find {
     }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
     /// Secondary source; a self-made sample proves nothing more.
@@ -135,7 +100,7 @@ pub enum Confidence {
 }
 
 /// How the text of a configured secret becomes key bytes.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretForm {
     /// Where a user finds it on the platform.
@@ -154,7 +119,7 @@ pub struct SecretForm {
     pub setting: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretEncoding {
     /// The bytes of the text.
@@ -168,7 +133,7 @@ pub enum SecretEncoding {
 }
 
 /// A named parameter that a source gives under `settings:`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setting {
     pub description: String,
@@ -188,7 +153,7 @@ pub struct Setting {
 }
 
 /// Where a value is found in a delivery. Exactly one place; a missing value is `None`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Find {
     pub header: Option<String>,
@@ -223,7 +188,7 @@ pub struct Find {
 }
 
 /// The closed set of what may be done to a value.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Transform {
     Lowercase,
@@ -255,7 +220,7 @@ pub enum Transform {
 /// First alternative that is wholly present wins.
 pub type Alternatives = Vec<Alternative>;
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Alternative {
     One(Box<Find>),
@@ -263,7 +228,7 @@ pub enum Alternative {
     Joined(Vec<Find>),
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampRule {
     /// Nowhere (a parameter that the source leaves out): the delivery has no timestamp.
@@ -276,7 +241,7 @@ pub struct TimestampRule {
     pub tolerance: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeFormat {
     #[default]
@@ -288,7 +253,7 @@ pub enum TimeFormat {
     HttpDate,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     /// Keyed MAC over `content`.
@@ -315,7 +280,17 @@ pub enum Scheme {
     None,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+impl Scheme {
+    /// Its signatures name their algorithm; which ones are accepted says `algorithms`.
+    pub fn names_algorithm(self) -> bool {
+        matches!(
+            self,
+            Self::Jwt | Self::Jws | Self::HttpSignature | Self::HttpMessageSignature
+        )
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum HashName {
     Md5,
@@ -327,7 +302,7 @@ pub enum HashName {
     Keccak256,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     #[default]
@@ -339,7 +314,7 @@ pub enum Encoding {
 }
 
 /// One way in which the platform proves itself.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
     pub scheme: Scheme,
@@ -401,7 +376,7 @@ pub struct Signature {
 }
 
 /// A signed value that must be the body's hash.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Digest {
     pub find: Find,
@@ -411,7 +386,7 @@ pub struct Digest {
 }
 
 /// `sig sig` (a separator), or `t=1,v1=sig,v1=sig` (a separator and an assignment).
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListForm {
     /// Between items: `,` or ` `.
@@ -433,7 +408,7 @@ pub struct ListForm {
 /// `sorted_form` (Twilio: names and values of the form, sorted, joined without separators), `sorted_json` (the body's
 /// JSON written anew as RFC 8785 has it: members sorted, no spaces), `secret`.
 /// Punctuation is itself; a literal that looks like a word is written `{ literal = "v0" }`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Part {
     Word(String),
@@ -448,7 +423,7 @@ pub enum Part {
 }
 
 /// Headers that the delivery itself lists as signed.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listed {
     /// Where the list of names is.
@@ -465,7 +440,7 @@ pub struct Listed {
 }
 
 /// Fields of a form body, decoded, and written anew.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fields {
     pub fields: FieldsForm,
@@ -473,7 +448,7 @@ pub struct Fields {
     pub without: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldsForm {
     /// `name=value&name=value`, sorted by name, empty values left out (Alipay).
@@ -485,42 +460,42 @@ pub enum FieldsForm {
 }
 
 /// The value at a JSON pointer, byte for byte as it stands in the body, be it an object.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {
     pub raw: String,
 }
 
 /// The body with the secret in place of the text at this JSON pointer.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WithSecret {
     pub body_with_secret_at: String,
 }
 
 /// `name\nvalue\n` for each of these top-level members of the body that is present (SNS).
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lines {
     pub named_lines: Vec<String>,
 }
 
 /// These values in the order of their bytes, nothing between them (WeChat).
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sorted {
     pub sorted: Vec<Find>,
 }
 
 /// The bytes of this member of the body (a JSON pointer), without the white space between its tokens (Bitso).
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compact {
     pub compact: String,
 }
 
 /// A value that must be there, and what it must be.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     pub find: Find,
@@ -528,7 +503,7 @@ pub struct Condition {
     pub equals: Option<Literal>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
 pub enum Literal {
     Bool(bool),
@@ -538,7 +513,7 @@ pub enum Literal {
 }
 
 /// Where verification keys come from. Default: the source's secrets.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keys {
     /// Public keys (PEM, or base64 of SPKI DER) that the platform publishes once for all customers.
@@ -558,7 +533,7 @@ pub struct Keys {
 }
 
 /// A PEM file, or a JSON document with keys in it (PEM, or base64 of SPKI DER).
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyDocument {
     /// `{id}` in it stands for the key's id, which makes it a document of one key. Absent (a parameter that the source
@@ -583,7 +558,7 @@ pub struct KeyDocument {
 }
 
 /// A token by the client credentials grant (RFC 6749 section 4.4), the client being the customer.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCredentials {
     pub token_url: String,
@@ -594,7 +569,7 @@ pub struct ClientCredentials {
     pub secret: String,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Claim {
     Bool(bool),
@@ -604,7 +579,7 @@ pub enum Claim {
 }
 
 /// A delivery is this customer's only when the value found is in the setting's list.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bind {
     pub find: Find,
@@ -612,7 +587,7 @@ pub struct Bind {
 }
 
 /// A challenge that is answered in the request.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handshake {
     /// What it is called in the log and in listings (`url-verification`).
@@ -641,7 +616,7 @@ pub struct Handshake {
     pub capture: Option<Find>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Prove {
     /// The delivery's signature, as for any event.
@@ -652,14 +627,14 @@ pub enum Prove {
     Nothing,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenProof {
     pub find: Find,
     pub setting: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Reply {
     /// Default 200.
@@ -671,7 +646,7 @@ pub struct Reply {
     pub headers: BTreeMap<String, Find>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum ReplyValue {
     Int(i64),
@@ -681,20 +656,20 @@ pub enum ReplyValue {
 }
 
 /// SHA-256, in hex, of these values one behind the other (eBay).
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hashed {
     pub sha256_hex: Vec<Find>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirm {
     pub url: Find,
     pub hosts: Vec<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BodyRule {
     pub format: BodyFormat,
@@ -706,7 +681,7 @@ pub struct BodyRule {
     pub limit: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum BodyFormat {
     /// A form when the content type says so, else JSON.
@@ -725,7 +700,7 @@ pub enum BodyFormat {
 }
 
 /// JSON, or XML where it begins with `<`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inner {
     pub json: String,
@@ -737,7 +712,7 @@ pub struct Inner {
 }
 
 /// How a text is encrypted. Opened only behind a signature, or for a challenge whose token it holds.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CipherRule {
     pub mode: CipherMode,
@@ -757,7 +732,7 @@ pub struct CipherRule {
     pub associated: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum CipherMode {
     /// AES-256-CBC, padded (PKCS #7); the initial vector is what the key begins with.
@@ -768,7 +743,7 @@ pub enum CipherMode {
     Gcm,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyForm {
     /// The bytes of the text.
@@ -779,7 +754,7 @@ pub enum KeyForm {
     Sha256,
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventRule {
     /// Event name behind the domain; joined with `.`.
@@ -801,7 +776,7 @@ pub struct EventRule {
     pub headers: Vec<String>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventTime {
     pub from: Alternatives,
@@ -809,7 +784,7 @@ pub struct EventTime {
     pub format: TimeFormat,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// JSON pointer to the elements, `*` for every element of an array: `/entry/*/changes/*`; `/*` for a body that is an array.
@@ -820,7 +795,7 @@ pub struct Batch {
 }
 
 /// What the platform expects to hear, and what it does otherwise.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Answer {
     /// Default 200.

@@ -16,7 +16,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use super::NotReadable;
 
 /// Arrays and objects inside one another, at most (what `serde_json` allows by default).
-pub const MAX_DEPTH: u16 = 127;
+pub const MAX_DEPTH: u16 = crate::verify::json::DEEPEST;
 /// Bytes of one number as written, at most: consumers with arbitrary precision pay for more.
 pub const MAX_NUMBER: usize = 256;
 

@@ -159,6 +159,14 @@ impl Place {
             Self::Header(name) => coverage.headers.contains(name),
             Self::Query(_) => coverage.url || coverage.query,
             Self::Inner(_) if view.inner_signed => true,
+            Self::Form(name) if !coverage.body => {
+                let has_value = view
+                    .form
+                    .and_then(|form| form.get(name))
+                    .is_some_and(|text| !text.is_empty());
+                let without = coverage.fields_without.as_deref();
+                has_value && without.is_some_and(|without| !without.iter().any(|other| **other == **name))
+            }
             Self::Form(_) | Self::Json(_) | Self::Item(_) | Self::Inner(_) => coverage.body,
             Self::Claim(_) | Self::Fixed(_) | Self::Never => true,
         }

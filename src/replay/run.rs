@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::{From, Left, Line, Progress, Replays, Request, Tally};
 use crate::contract::{Verdict, Violation};
@@ -25,10 +25,6 @@ const WINDOW_BYTES: usize = 32 << 20;
 const TELL: Duration = Duration::from_millis(200);
 /// Events after which it is told in any case: so many are sent again, at most, with those under way, after a crash.
 const TELL_EVENTS: u64 = 64;
-
-/// How long a listener may leave its lines unread. One that stops reading must not hold the only run, nor what a broker
-/// lent to it.
-const LISTENS: Duration = Duration::from_secs(30);
 
 /// What became of one event.
 enum Fate {
@@ -57,7 +53,7 @@ pub(super) async fn run(
         replays,
         to,
         lines,
-        is_heard: true,
+        deaf: false,
         tally: Tally::default(),
         open_bytes: 0,
         told: (Instant::now(), 0),
@@ -65,8 +61,10 @@ pub(super) async fn run(
         request,
     };
     let start = Line::Start { total: backlog.total() };
-    run.tell(start).await;
-    let stopped = run.go(&mut *backlog).await;
+    let stopped = match run.lines.send(start).await {
+        Ok(()) => run.go(&mut *backlog).await,
+        Err(_) => Some(NOBODY.to_owned()),
+    };
     tracing::info!(tally = ?run.tally, stopped, "replay ends");
     let progress = run.progress(&*backlog);
     // First what was taken goes back: whoever hears the end may look at once.
@@ -74,20 +72,17 @@ pub(super) async fn run(
     run.tell(Line::End { progress, stopped }).await;
 }
 
-/// Whether the line went on its way.
-async fn send(lines: &mpsc::Sender<Line>, line: Line, patience: Duration) -> bool {
-    matches!(timeout(patience, lines.send(line)).await, Ok(Ok(())))
-}
-
 const NOBODY: &str = "nobody listens any more";
+/// How long a listener may leave its lines unread: it holds up all other replays, and what was taken of a queue.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Run<'r> {
     replays: &'r Arc<Replays>,
     request: Request,
     to: Option<Target>,
     lines: mpsc::Sender<Line>,
-    /// Until the listener left, or read nothing for long.
-    is_heard: bool,
+    /// The listener stopped reading.
+    deaf: bool,
     tally: Tally,
     open_bytes: usize,
     /// When progress was told, and after how many events.
@@ -96,13 +91,19 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
+    async fn tell(&mut self, line: Line) {
+        if !self.deaf {
+            self.deaf = self.lines.send_timeout(line, PATIENCE).await.is_err();
+        }
+    }
+
     /// Until the backlog's end, or why it stopped before.
     async fn go(&mut self, backlog: &mut dyn Backlog) -> Option<String> {
         let mut open: FuturesOrdered<BoxFuture<'static, Settled>> = FuturesOrdered::new();
         let mut ended = false;
         let mut stopped: Option<String> = None;
         loop {
-            if !self.is_heard || self.lines.is_closed() {
+            if self.lines.is_closed() || self.deaf {
                 stopped.get_or_insert_with(|| NOBODY.to_owned());
             }
             // What is under way is waited for, also when nothing new is begun.
@@ -307,12 +308,6 @@ impl Run<'_> {
         None
     }
 
-    async fn tell(&mut self, line: Line) {
-        if self.is_heard {
-            self.is_heard = send(&self.lines, line, LISTENS).await;
-        }
-    }
-
     fn count(&self, outcome: &str) {
         if !self.request.dry_run {
             self.replays.metrics.replayed.with_label_values(&[outcome]).inc();
@@ -372,23 +367,5 @@ impl Pace {
     fn sent(&mut self) {
         // Time that was lost is not made up for: a rate is a limit.
         self.next = self.next.max(Instant::now()) + self.every;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_listener_that_reads_nothing_is_not_waited_for_without_end() {
-        let line = || Line::Start { total: 0 };
-        let patience = Duration::from_millis(10);
-        let (lines, mut told) = mpsc::channel(1);
-        assert!(send(&lines, line(), patience).await);
-        assert!(!send(&lines, line(), patience).await, "unread");
-        assert!(told.recv().await.is_some());
-        assert!(send(&lines, line(), patience).await, "and read again");
-        drop(told);
-        assert!(!send(&lines, line(), patience).await, "gone");
     }
 }

@@ -5,40 +5,66 @@
 
 use std::cmp::Ordering;
 
-use serde::de::IgnoredAny;
-
 use crate::provider::definition::FieldsForm;
 
-use super::encode;
+use super::{encode, json};
 
 /// Digits of a number that a double always gives back.
 const EXACT_DIGITS: usize = 15;
 
 /// JSON as RFC 8785 writes it. Refused: a member that is doubled, one whose name is a number (JavaScript puts those
-/// first, whatever their order), and a number of more digits than a double holds.
+/// first, whatever their order), a number of more digits than a double holds, and what is nested too deep.
 pub(crate) fn sorted_json(body: &[u8]) -> Result<Vec<u8>, String> {
     // Its form and its depth are held here; the walk below may rely on both.
-    serde_json::from_slice::<IgnoredAny>(body).map_err(|error| format!("is no JSON: {error}"))?;
-    let mut walk = Walk { rest: body };
+    json::check(body)?;
+    let mut walk = Walk {
+        body,
+        at: 0,
+        spans: spans(body),
+    };
     let mut out = Vec::with_capacity(body.len());
     walk.value(&mut out)?;
     Ok(out)
 }
 
-/// A walk over text that is known to be JSON.
+/// Where each array and object begins and ends, in the order in which they begin.
+fn spans(body: &[u8]) -> Vec<(usize, usize)> {
+    let (mut spans, mut open) = (Vec::new(), Vec::new());
+    for (at, bracket) in json::brackets(body) {
+        if matches!(bracket, b'[' | b'{') {
+            open.push(spans.len());
+            spans.push((at, body.len()));
+        } else if let Some(index) = open.pop() {
+            let (_, end): &mut (usize, usize) = &mut spans[index];
+            *end = at + 1;
+        }
+    }
+    spans
+}
+
+/// A walk over text that is known to be JSON, of a depth that the stack holds.
 struct Walk<'b> {
-    rest: &'b [u8],
+    body: &'b [u8],
+    at: usize,
+    /// What lies inside a member is jumped over until the member's turn comes, so that it is read once however deep it is.
+    spans: Vec<(usize, usize)>,
 }
 
 impl<'b> Walk<'b> {
+    fn rest(&self) -> &'b [u8] {
+        self.body.get(self.at..).unwrap_or_default()
+    }
+
     fn peek(&mut self) -> u8 {
-        self.rest = self.rest.trim_ascii_start();
-        self.rest.first().copied().unwrap_or_default()
+        let rest = self.rest();
+        self.at += rest.len() - rest.trim_ascii_start().len();
+        self.rest().first().copied().unwrap_or_default()
     }
 
     fn skip(&mut self, bytes: usize) -> &'b [u8] {
-        let (taken, rest) = self.rest.split_at(bytes.min(self.rest.len()));
-        self.rest = rest;
+        let rest = self.rest();
+        let taken = &rest[..bytes.min(rest.len())];
+        self.at += taken.len();
         taken
     }
 
@@ -52,10 +78,8 @@ impl<'b> Walk<'b> {
                 Ok(())
             }
             _ => {
-                let end = |byte: &u8| matches!(byte, b',' | b']' | b'}') || byte.is_ascii_whitespace();
-                let word = self.skip(self.rest.iter().position(end).unwrap_or(self.rest.len()));
-                match word {
-                    b"null" | b"true" | b"false" => out.extend_from_slice(word),
+                match self.word() {
+                    word @ (b"null" | b"true" | b"false") => out.extend_from_slice(word),
                     number => out.extend_from_slice(rewritten(number)?.as_bytes()),
                 }
                 Ok(())
@@ -63,16 +87,43 @@ impl<'b> Walk<'b> {
         }
     }
 
+    /// The value is passed over.
+    fn pass(&mut self) {
+        match self.peek() {
+            b'{' | b'[' => {
+                let index = self.spans.binary_search_by_key(&self.at, |(start, _)| *start);
+                self.at = index.map_or(self.body.len(), |index| self.spans[index].1);
+            }
+            b'"' => {
+                self.token();
+            }
+            _ => {
+                self.word();
+            }
+        }
+    }
+
+    fn word(&mut self) -> &'b [u8] {
+        let end = |byte: &u8| matches!(byte, b',' | b']' | b'}') || byte.is_ascii_whitespace();
+        let rest = self.rest();
+        self.skip(rest.iter().position(end).unwrap_or(rest.len()))
+    }
+
     fn text(&mut self) -> Result<String, String> {
         self.peek();
+        serde_json::from_slice(self.token()).map_err(|error| format!("has a text that is none: {error}"))
+    }
+
+    /// A text with its quotes.
+    fn token(&mut self) -> &'b [u8] {
         let mut escaped = false;
-        let end = self.rest.iter().skip(1).position(|byte| {
+        let rest = self.rest();
+        let end = rest.iter().skip(1).position(|byte| {
             let ends = *byte == b'"' && !escaped;
             escaped = *byte == b'\\' && !escaped;
             ends
         });
-        let token = self.skip(end.map_or(self.rest.len(), |end| end + 2));
-        serde_json::from_slice(token).map_err(|error| format!("has a text that is none: {error}"))
+        self.skip(end.map_or(rest.len(), |end| end + 2))
     }
 
     fn array(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
@@ -92,19 +143,20 @@ impl<'b> Walk<'b> {
 
     fn object(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
         self.skip(1);
-        let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+        // Names, and where their values are.
+        let mut members: Vec<(String, usize)> = Vec::new();
         while self.peek() != b'}' {
             let name = self.text()?;
             self.peek();
             self.skip(1);
-            let mut value = Vec::new();
-            self.value(&mut value)?;
-            members.push((name, value));
+            members.push((name, self.at));
+            self.pass();
             if self.peek() == b',' {
                 self.skip(1);
             }
         }
         self.skip(1);
+        let end = self.at;
         members.sort_by(|(one, _), (other, _)| by_utf16(one, other));
         if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(format!("member `{}` is doubled", pair[0].0));
@@ -119,9 +171,11 @@ impl<'b> Walk<'b> {
             }
             out.extend_from_slice(&quoted(name)?);
             out.push(b':');
-            out.extend_from_slice(value);
+            self.at = *value;
+            self.value(out)?;
         }
         out.push(b'}');
+        self.at = end;
         Ok(())
     }
 }
@@ -291,11 +345,24 @@ mod tests {
         ] {
             assert!(json(bad).is_err(), "{bad}");
         }
-        assert!(json(&"[".repeat(100_000)).is_err());
         assert_eq!(
             json(" [ 1.0 , -0 , {\"b\" : \"}\\\"\" , \"a\" : [ ] } ] ").unwrap(),
             r#"[1,0,{"a":[],"b":"}\""}]"#
         );
+    }
+
+    /// Closed, as whoever wants the stack to end would send it.
+    #[test]
+    fn what_is_nested_too_deep_is_refused_and_the_deepest_is_written() {
+        let arrays = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let objects = |depth: usize| format!("{}1{}", r#"{"b":"#.repeat(depth), r#","a":[]}"#.repeat(depth));
+        for depth in [128, 5_000, 500_000] {
+            assert!(json(&arrays(depth)).unwrap_err().contains("deeper"), "{depth}");
+            assert!(json(&objects(depth)).unwrap_err().contains("deeper"), "{depth}");
+        }
+        assert_eq!(json(&arrays(127)).unwrap(), arrays(127));
+        let sorted = format!("{}1{}", r#"{"a":[],"b":"#.repeat(126), "}".repeat(126));
+        assert_eq!(json(&objects(126)).unwrap(), sorted);
     }
 
     #[test]

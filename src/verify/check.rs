@@ -184,6 +184,7 @@ impl Alternative {
             scheme: self.plan.label.clone(),
             key: held.key,
             alternative: self.plan.index,
+            coverage: self.plan.coverage.clone(),
             claims: held
                 .claims
                 .as_ref()
@@ -308,7 +309,7 @@ impl Alternative {
                     error => VerifyError::KeysUnavailable(error.to_string()),
                 })?;
                 if !set.has(wanted) {
-                    return Err(named(&"is no key of the platform's"));
+                    return Err(VerifyError::UnknownKey(id_place));
                 }
                 let message = self.plan.message(view, scope)?;
                 let holds = |key: &PublicKey| {
@@ -383,7 +384,7 @@ impl Alternative {
                 let set = set.map_err(|error| VerifyError::KeysUnavailable(error.to_string()))?;
                 // The set is the platform's newest: `key_set` says otherwise where it could not be had.
                 if !set.has(kid) {
-                    return Err(VerifyError::Token("its key is not in the platform's key set".into()));
+                    return Err(VerifyError::UnknownKey("`kid` of the token".into()));
                 }
                 let found = set.candidates(kid).find(|(_, key)| holds(key));
                 found.map(|(kid, _)| kid.unwrap_or("platform").into())

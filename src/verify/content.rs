@@ -115,8 +115,8 @@ impl Word {
             Self::Timestamp => sink(scope.timestamp.unwrap_or_default()),
             Self::Method => sink(raw.method.as_str().as_bytes()),
             Self::Url => sink(scope.url.unwrap_or(&raw.url).as_bytes()),
-            Self::Path => sink(raw.path.as_bytes()),
-            Self::Query => sink(raw.query.as_bytes()),
+            Self::Path => sink(path_and_query(&raw.url).0.as_bytes()),
+            Self::Query => sink(path_and_query(&raw.url).1.unwrap_or_default().as_bytes()),
             Self::Host => sink(authority(&raw.url).as_bytes()),
             Self::SortedForm => sorted_form(view, sink)?,
             Self::SortedJson => {
@@ -152,6 +152,16 @@ pub(crate) fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
+/// Path and query of a URL. The sender signed those of the URL that it called, which a proxy may have rewritten on the way.
+pub(crate) fn path_and_query(url: &str) -> (&str, Option<&str>) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let target = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
+    match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    }
 }
 
 /// The URL as it is, without its port, and with the standard port of its scheme: platforms that sign any of them.
@@ -291,8 +301,18 @@ impl Content {
             Piece::Found(finder) => {
                 matches!(finder.place(), Place::Part(word) if word.is_body()) && !finder.is_checksum()
             }
+            // Fields without a value are not signed.
+            Piece::Fields(FieldsForm::SortedPairs, _) => false,
             Piece::Fields(..) | Piece::WithSecret(_) => true,
             _ => false,
+        })
+    }
+
+    /// Of a form of which not all goes in: the fields that do not. All others that have a value do.
+    pub fn fields_without(&self) -> Option<&[String]> {
+        self.0.iter().find_map(|piece| match piece {
+            Piece::Fields(FieldsForm::SortedPairs, without) => Some(&without[..]),
+            _ => None,
         })
     }
 
@@ -526,6 +546,13 @@ fn looks_like_a_word(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn path_and_query_are_those_of_the_url() {
+        assert_eq!(path_and_query("https://a.example/x/y?z=/1?2"), ("/x/y", Some("z=/1?2")));
+        assert_eq!(path_and_query("https://a.example?z"), ("", Some("z")));
+        assert_eq!(path_and_query("https://a.example"), ("", None));
+    }
 
     #[test]
     fn a_url_is_tried_with_and_without_its_port() {

@@ -34,7 +34,7 @@ pub(crate) fn check_digests(view: &View<'_>, components: &[Component]) -> Result
         for (hash, said) in digests {
             let actual = hashes::hash(hash, &view.raw.body);
             if !bool::from(said.as_slice().ct_eq(actual.as_slice())) {
-                return Err(VerifyError::Mismatch);
+                return Err(VerifyError::Digest(format!("header `{name}`")));
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::provider::definition::{Encoding, HashName};
 
 use super::VerifyError;
 use super::candidates::{LONGEST, MOST};
-use super::content::authority;
+use super::content::{authority, path_and_query};
 use super::encode;
 use super::find::View;
 use super::jwt::{Alg, Names};
@@ -151,7 +151,7 @@ impl Component {
             Self::RequestTarget => bracketed("@request-target", "(request-target)"),
             Self::Path => "@path".into(),
             Self::Query => "@query".into(),
-            Self::QueryParam(name) => format!("@query-param;name={name}").into(),
+            Self::QueryParam(name) => format!("@query-param;name={}", quoted(name)).into(),
             Self::Created => "(created)".into(),
             Self::Expires => "(expires)".into(),
         }
@@ -168,11 +168,13 @@ impl Component {
     fn value(&self, form: Form, view: &View<'_>, parameters: &Map<String, Value>) -> Result<Vec<u8>, VerifyError> {
         let raw = view.raw;
         let method = raw.method.as_str();
-        let path = if raw.path.is_empty() { "/" } else { &raw.path };
-        let target = match raw.query.as_str() {
-            "" => path.to_owned(),
-            query => format!("{path}?{query}"),
+        let (path, query) = path_and_query(&raw.url);
+        let path = if path.is_empty() { "/" } else { path };
+        let target = match query {
+            None => path.to_owned(),
+            Some(query) => format!("{path}?{query}"),
         };
+        let query = query.unwrap_or_default();
         let missing = || VerifyError::Missing(format!("`{}`, which the signature covers", self.name(form)));
         let parameter = |name: &str| parameters.get(name).map(|value| value.to_string().into_bytes());
         Ok(match self {
@@ -192,8 +194,8 @@ impl Component {
             }
             Self::RequestTarget => target.into_bytes(),
             Self::Path => path.as_bytes().to_vec(),
-            Self::Query => format!("?{}", raw.query).into_bytes(),
-            Self::QueryParam(name) => query_parameter(&raw.query, name).ok_or_else(missing)?,
+            Self::Query => format!("?{query}").into_bytes(),
+            Self::QueryParam(name) => query_parameter(query, name).ok_or_else(missing)?,
             Self::Created => parameter("created").ok_or_else(missing)?,
             Self::Expires => parameter("expires").ok_or_else(missing)?,
         })
@@ -246,48 +248,59 @@ impl Said {
     fn registered(value: &[u8], input: &[u8]) -> Result<Vec<Self>, VerifyError> {
         let signatures = dictionary("signature", value)?;
         let inputs = dictionary("signature-input", input)?;
-        let mut all = Vec::new();
-        for (label, entry) in &signatures {
-            let ListEntry::Item(item) = entry else {
-                return Err(malformed("signature holds a list"));
-            };
-            let signature = item
-                .bare_item
-                .as_byte_sequence()
-                .ok_or_else(|| malformed("signature holds no bytes"))?;
-            let Some(ListEntry::InnerList(list)) = inputs.get(label) else {
-                return Err(malformed("signature-input has no list of that signature's label"));
-            };
-            if list.items.len() > MOST_COMPONENTS {
-                return Err(malformed(format!(
-                    "a signature covers more than {MOST_COMPONENTS} components"
-                )));
-            }
-            let mut components: Vec<Component> = Vec::with_capacity(list.items.len());
-            for item in &list.items {
-                let component = Component::registered(item)
-                    .ok_or_else(|| malformed("a signature covers what cannot be checked here"))?;
-                if components.contains(&component) {
-                    return Err(malformed("a signature covers something twice"));
-                }
-                components.push(component);
-            }
-            let parameters = list
-                .params
-                .iter()
-                .map(|(key, value)| (key.as_str().to_owned(), plain(value)));
-            all.push(Self {
-                form: Form::Rfc9421,
-                components,
-                params: serialized(list)?,
-                parameters: parameters.collect(),
-                signature: signature.to_vec(),
-            });
-        }
-        if all.is_empty() || all.len() > MOST {
+        if signatures.is_empty() || signatures.len() > MOST {
             return Err(malformed(format!("signature holds none, or more than {MOST}")));
         }
-        Ok(all)
+        let (mut all, mut refused) = (Vec::new(), None);
+        for (label, entry) in &signatures {
+            match Self::labelled(entry, inputs.get(label)) {
+                Ok(said) => all.push(said),
+                // Another party's, perhaps: it takes nothing from the one beside it.
+                Err(error) => refused = Some(error),
+            }
+        }
+        match refused {
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok(all),
+        }
+    }
+
+    fn labelled(entry: &ListEntry, input: Option<&ListEntry>) -> Result<Self, VerifyError> {
+        let ListEntry::Item(item) = entry else {
+            return Err(malformed("signature holds a list"));
+        };
+        let signature = item
+            .bare_item
+            .as_byte_sequence()
+            .ok_or_else(|| malformed("signature holds no bytes"))?;
+        let Some(ListEntry::InnerList(list)) = input else {
+            return Err(malformed("signature-input has no list of that signature's label"));
+        };
+        if list.items.len() > MOST_COMPONENTS {
+            return Err(malformed(format!(
+                "a signature covers more than {MOST_COMPONENTS} components"
+            )));
+        }
+        let mut components: Vec<Component> = Vec::with_capacity(list.items.len());
+        for item in &list.items {
+            let component = Component::registered(item)
+                .ok_or_else(|| malformed("a signature covers what cannot be checked here"))?;
+            if components.contains(&component) {
+                return Err(malformed("a signature covers something twice"));
+            }
+            components.push(component);
+        }
+        let parameters = list
+            .params
+            .iter()
+            .map(|(key, value)| (key.as_str().to_owned(), plain(value)));
+        Ok(Self {
+            form: Form::Rfc9421,
+            components,
+            params: serialized(list)?,
+            parameters: parameters.collect(),
+            signature: signature.to_vec(),
+        })
     }
 
     /// `keyId="a",algorithm="b",created=1,headers="c d",signature="e"`.
@@ -393,9 +406,9 @@ impl Said {
         }
     }
 
-    /// Whether it covers all of these; the first that it does not.
-    pub fn lacks<'c>(&self, required: &'c [Component]) -> Option<&'c Component> {
-        required.iter().find(|component| !self.components.contains(component))
+    /// Those of these that it does not cover.
+    pub fn lacking<'c>(&self, required: &'c [Component]) -> impl Iterator<Item = &'c Component> {
+        required.iter().filter(|component| !self.components.contains(component))
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {

@@ -138,10 +138,7 @@ impl KeySource {
         let keys = &rule.keys;
         let form = rule.secret.as_ref().unwrap_or(&definition.secret);
         let hosts = || Hosts::new(&keys.hosts, keys.path_suffix.as_deref());
-        let names_algorithm = matches!(
-            rule.scheme,
-            Scheme::Jwt | Scheme::Jws | Scheme::HttpSignature | Scheme::HttpMessageSignature
-        );
+        let names_algorithm = rule.scheme.names_algorithm();
         let public = names_algorithm
             || matches!(
                 rule.scheme,

@@ -19,10 +19,12 @@
 //! | `find`, `pointers` | where values are in a raw delivery |
 //! | `content`, `compact` | what is signed, fed to a MAC piece by piece |
 //! | `canonical` | bodies written anew before they are signed |
+//! | `json` | what is JSON, at most so deep |
 //! | `xml`, `cipher` | bodies that are XML, and messages that are encrypted |
 //! | `candidates` | signature lists, comparison in constant time |
 //! | `said`, `http_signature`, `digests` | signatures that say themselves what they cover |
 //! | `jwt`, `time`, `hashes`, `encode` | what the names say |
+//! | `covers` | what a delivery's signatures look at, for who explains them |
 //! | `sign`, `draft` | the same plan the other way round |
 
 use std::sync::Arc;
@@ -41,12 +43,14 @@ mod check;
 pub(crate) mod cipher;
 mod compact;
 mod content;
+pub(crate) mod covers;
 mod digests;
 mod draft;
 pub(crate) mod encode;
 pub(crate) mod find;
 pub(crate) mod hashes;
 mod http_signature;
+pub(crate) mod json;
 mod jwt;
 mod method;
 mod plan;
@@ -102,6 +106,7 @@ pub struct Proof {
     pub key: Option<Arc<str>>,
     /// Index of the `[[signature]]` alternative that held.
     pub alternative: usize,
+    coverage: Arc<Coverage>,
     /// Claims of a verified token (JSON text).
     pub claims: Option<Arc<str>>,
 }
@@ -137,6 +142,9 @@ pub enum VerifyError {
     Foreign(String),
     #[error("token: {0}")]
     Token(String),
+    /// The delivery names a key, and the platform has none of that name.
+    #[error("signed with a key that is none of the platform's: {0}")]
+    UnknownKey(String),
     /// Our own fault: answered 503, for a 4xx would make the loss permanent.
     #[error("verification keys cannot be had: {0}")]
     KeysUnavailable(String),
@@ -155,12 +163,14 @@ impl VerifyError {
             Self::Future(_) => "future",
             Self::Foreign(_) => "foreign",
             Self::Token(_) => "token",
+            Self::UnknownKey(_) => "unknown_key",
             Self::KeysUnavailable(_) => "keys_unavailable",
         }
     }
 }
 
-/// What a signature covers, for consumers and for identity. Fixed by the definition.
+/// What a signature covers, for consumers and for identity. Fixed by the definition, but for
+/// signatures that list what they cover: those may cover more.
 #[derive(Debug, Clone, Default)]
 pub struct Coverage {
     pub body: bool,
@@ -170,19 +180,10 @@ pub struct Coverage {
     pub headers: Vec<HeaderName>,
     /// JSON pointers of the members that it covers where it does not cover the whole body (SNS).
     pub members: Vec<String>,
+    /// Where it covers only those fields of a form that have a value: the ones that it does not cover all the same.
+    pub fields_without: Option<Vec<String>>,
     /// Headers a consumer needs to verify again: the covered ones and the signature's own; never credentials.
     pub publish: Vec<HeaderName>,
-}
-
-impl Coverage {
-    const NOTHING: Self = Self {
-        body: false,
-        url: false,
-        query: false,
-        headers: Vec::new(),
-        members: Vec::new(),
-        publish: Vec::new(),
-    };
 }
 
 impl From<Malformed> for VerifyError {
@@ -257,14 +258,9 @@ impl Verifier {
         }
     }
 
-    /// What the alternative that held covers.
-    pub fn coverage(&self, proof: &Proof) -> &Coverage {
-        static NOTHING: Coverage = Coverage::NOTHING;
-        let held = self
-            .alternatives
-            .iter()
-            .find(|alternative| alternative.plan.index == proof.alternative);
-        held.map_or(&NOTHING, |alternative| &alternative.plan.coverage)
+    /// What the signature that held covers.
+    pub fn coverage(&self, proof: &Proof) -> Arc<Coverage> {
+        proof.coverage.clone()
     }
 
     /// `now` is the time of arrival.

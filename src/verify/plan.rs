@@ -36,7 +36,9 @@ pub(crate) struct Plan {
     pub either_port: bool,
     pub secret: SecretForm,
     pub keys: KeySource,
-    pub coverage: Coverage,
+    pub coverage: Arc<Coverage>,
+    /// Headers from which the provider takes tokens: nobody else gets them.
+    tokens: Vec<HeaderName>,
 }
 
 /// A signed value that must be the body's hash.
@@ -132,7 +134,8 @@ impl Plan {
             either_port: rule.either_port,
             secret: rule.secret.clone().unwrap_or_else(|| definition.secret.clone()),
             keys,
-            coverage: Coverage::default(),
+            coverage: Arc::default(),
+            tokens: tokens(definition),
         };
         plan.label = plan.label(rule.scheme).into();
         // A time that anybody could have put there says nothing: it is neither asked for nor judged.
@@ -140,7 +143,7 @@ impl Plan {
         if !plan.time.as_ref().is_some_and(is_signed) {
             plan.time = None;
         }
-        plan.coverage = plan.covered(definition);
+        plan.coverage = plan.covered().into();
         plan.check(problems).then_some(plan)
     }
 
@@ -263,7 +266,12 @@ impl Plan {
             Place::Header(name) => content.headers().any(|covered| covered == name),
             Place::Query(_) => content.uses(Word::Url) || content.uses(Word::Query) || content.finds(finder),
             Place::Json(_, pointer) => content.proves_body() || content.finds(finder) || content.holds_member(pointer),
-            Place::Form(_) => content.proves_body() || content.finds(finder),
+            Place::Form(name) => {
+                let without = content.fields_without();
+                content.proves_body()
+                    || content.finds(finder)
+                    || without.is_some_and(|without| !without.iter().any(|other| **other == **name))
+            }
             Place::Field(_) => content.finds(finder) || matches!(self.method, Method::Jws { .. }),
             Place::Claim(_) => matches!(self.method, Method::Jwt(_)),
             Place::Part(_) | Place::Fixed(_) => true,
@@ -298,7 +306,32 @@ impl Plan {
         }
     }
 
-    fn covered(&self, definition: &Definition) -> Coverage {
+    /// What one signature covers that says so itself: what it must, and what it lists beyond.
+    pub fn coverage_of(&self, components: &[Component]) -> Arc<Coverage> {
+        let mut coverage = Coverage::clone(&self.coverage);
+        let whole_url = components.contains(&Component::TargetUri);
+        coverage.url |= whole_url;
+        coverage.query |=
+            whole_url || components.contains(&Component::Query) || components.contains(&Component::RequestTarget);
+        for component in components {
+            let Component::Header(header) = component else { continue };
+            if !coverage.headers.contains(header) {
+                coverage.headers.push(header.clone());
+            }
+            if !coverage.publish.contains(header) && !self.is_credential(header) {
+                coverage.publish.push(header.clone());
+            }
+        }
+        coverage.into()
+    }
+
+    /// Headers that are credentials, whatever a definition says: `Authorization`, and those another alternative takes a
+    /// token from.
+    fn is_credential(&self, header: &HeaderName) -> bool {
+        ["authorization", "proxy-authorization", "cookie"].contains(&header.as_str()) || self.tokens.contains(header)
+    }
+
+    fn covered(&self) -> Coverage {
         // Matching digests stand for the body.
         let required: &[Component] = match &self.method {
             Method::Http { required, .. } => required,
@@ -322,6 +355,7 @@ impl Plan {
                 || required.contains(&Component::RequestTarget),
             headers: self.content.headers().chain(components).cloned().collect(),
             members: self.content.pointers().collect(),
+            fields_without: self.content.fields_without().map(<[String]>::to_vec),
             publish: Vec::new(),
         };
         if self.content.uses(Word::Timestamp)
@@ -367,7 +401,7 @@ impl Plan {
                 .chain(conditions)
                 .chain(key_id);
             for header in coverage.headers.iter().chain(own) {
-                if !coverage.publish.contains(header) && !is_credential(header, definition) {
+                if !coverage.publish.contains(header) && !self.is_credential(header) {
                     coverage.publish.push(header.clone());
                 }
             }
@@ -376,18 +410,11 @@ impl Plan {
     }
 }
 
-/// Headers that are credentials, whatever a definition says: `Authorization`, and those another alternative takes a token from.
-fn is_credential(header: &HeaderName, definition: &Definition) -> bool {
-    let is_token = |rule: &Signature| {
-        matches!(rule.scheme, Scheme::Token | Scheme::Basic)
-            && rule
-                .from
-                .header
-                .as_deref()
-                .is_some_and(|name| name.eq_ignore_ascii_case(header.as_str()))
-    };
-    ["authorization", "proxy-authorization", "cookie"].contains(&header.as_str())
-        || definition.signature.iter().any(is_token)
+fn tokens(definition: &Definition) -> Vec<HeaderName> {
+    let is_token = |rule: &&Signature| matches!(rule.scheme, Scheme::Token | Scheme::Basic);
+    let rules = definition.signature.iter().filter(is_token);
+    let names = rules.filter_map(|rule| HeaderName::try_from(rule.from.header.as_deref()?).ok());
+    names.collect()
 }
 
 /// Where the signature is, and how it is written; Basic says both itself (RFC 7617), and `none` has neither.

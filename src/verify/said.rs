@@ -59,7 +59,7 @@ impl Alternative {
                 let mut fit = Vec::new();
                 let mut lacking = None;
                 for said in all {
-                    if let Some(component) = said.lacks(required) {
+                    if let Some(component) = said.lacking(required).next() {
                         lacking = Some(format!(
                             "the signature does not cover `{}`, which it must",
                             component.name(*form)
@@ -90,7 +90,8 @@ impl Alternative {
         }
     }
 
-    /// The first that holds is the one; else the last says why none does.
+    /// The first that holds is the one; else the last says why none does, unless one could not be checked for want of
+    /// keys: it may be genuine, and must come again.
     pub async fn check_said(
         &self,
         view: &View<'_>,
@@ -100,9 +101,12 @@ impl Alternative {
     ) -> Result<(Proof, Option<Map<String, Value>>), VerifyError> {
         let mut outcome = Err(VerifyError::Mismatch);
         for said in all {
-            outcome = self.check_one(view, said, now, keyring).await;
-            if outcome.is_ok() {
-                break;
+            let new = self.check_one(view, said, now, keyring).await;
+            if new.is_ok() {
+                return new;
+            }
+            if !matches!(outcome, Err(VerifyError::KeysUnavailable(_))) {
+                outcome = new;
             }
         }
         outcome
@@ -148,6 +152,10 @@ impl Alternative {
         if let Some(rules) = self.plan.method.rules() {
             rules.check(&said.parameters)?;
         }
-        self.judge(view, scope, Held::by(&key), now)
+        let (mut proof, claims) = self.judge(view, scope, Held::by(&key), now)?;
+        if let Over::Components(said) = &said.over {
+            proof.coverage = self.plan.coverage_of(&said.components);
+        }
+        Ok((proof, claims))
     }
 }

@@ -197,6 +197,7 @@ async fn of_a_batch_every_element_is_an_event_and_a_retry_publishes_only_what_is
             _ => Answer::Confirm,
         });
         let outlet = Outlet::broker(fake.clone(), None, Tuning::default());
+        let rules = recorded.provider.definition.event.clone();
         let source = source(&provider, recorded, outlet);
         let place = &sample.place;
 
@@ -217,6 +218,10 @@ async fn of_a_batch_every_element_is_an_event_and_a_retry_publishes_only_what_is
             "{place}: one is missing: {first:?}"
         );
         assert_eq!(fake.stored().len(), attempted.len() - 1, "{place}");
+        // Nothing tells the elements of one delivery from those of the next (SharePoint): none may be suppressed.
+        if rules.id.is_empty() && !rules.unique_bodies {
+            continue;
+        }
 
         let (_, acknowledged) = carry(&source, &raw)
             .await

@@ -2,11 +2,12 @@
 
 mod captures;
 mod command;
+mod listed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,42 +16,70 @@ use hooksluice::delivery::{HeaderName, HeaderValue, RawDelivery};
 use hooksluice::explain::{Case, Mistake, Report, Step, explain};
 use hooksluice::keys::{Hosts, Keyring};
 use hooksluice::lint::recorded::{delivery, with_body};
-use hooksluice::provider::Catalogue;
-use hooksluice::provider::definition::{HashName, Scheme};
+use hooksluice::provider::definition::{HashName, Part, Scheme};
 use hooksluice::provider::sample::{Sample, Signed};
+use hooksluice::provider::{Catalogue, Definition, Settings};
 use hooksluice::secret::{NamedSecret, Secret};
 use jiff::SignedDuration;
 
-/// A recorded delivery.
+/// A recorded delivery, with what it is held against.
 struct Recorded {
     provider: String,
     sample: Sample,
     signed: Signed,
+    definition: Definition,
+    settings: Settings,
 }
 
-fn recorded() -> Vec<Recorded> {
-    let catalogue = Catalogue::built_in();
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
+
+/// Read once: of all that these tests do it is the most.
+static RECORDED: LazyLock<Vec<Recorded>> = LazyLock::new(|| {
+    let catalogue = &*CATALOGUE;
     let mut all = Vec::new();
     for provider in catalogue.names() {
         for name in catalogue.sample_names(&provider) {
             let sample = catalogue.sample(&provider, &name).expect("a sample");
             if let Some(signed) = sample.signed.clone() {
+                let bound = catalogue.provider(&provider, &signed.settings).expect("settings");
                 all.push(Recorded {
                     provider: provider.clone(),
                     sample,
                     signed,
+                    definition: bound.definition,
+                    settings: bound.settings,
                 });
             }
         }
     }
     all
+});
+
+/// One recorded delivery for each way of signing, and for each kind of body that is signed so.
+static WAYS: LazyLock<Vec<&Recorded>> = LazyLock::new(|| {
+    let mut seen = BTreeSet::new();
+    RECORDED.iter().filter(|recorded| seen.insert(recorded.way())).collect()
+});
+
+fn ways() -> impl Iterator<Item = &'static Recorded> {
+    WAYS.iter().copied()
 }
 
-/// One recorded delivery a provider.
-fn one_each() -> Vec<Recorded> {
-    let mut all = recorded();
-    all.dedup_by(|next, first| next.provider == first.provider);
-    all
+/// The first recorded delivery of a provider.
+fn of(provider: &str) -> &'static Recorded {
+    let found = RECORDED.iter().find(|recorded| recorded.provider == provider);
+    found.unwrap_or_else(|| panic!("{provider} has no recorded delivery"))
+}
+
+/// The platform's keys, as they were published.
+fn keyring(signed: &Signed) -> Arc<Keyring> {
+    let keyring = Keyring::default();
+    for (url, body) in &signed.keys {
+        let host = url.split('/').nth(2).expect("a host").to_owned();
+        let target = Hosts::new(&[host], None).check(url).expect("an https URL");
+        keyring.remember(&target, body.as_bytes(), signed.at);
+    }
+    Arc::new(keyring)
 }
 
 fn named(name: &str, text: &str) -> NamedSecret {
@@ -61,25 +90,78 @@ fn named(name: &str, text: &str) -> NamedSecret {
 }
 
 impl Recorded {
-    fn case<'c>(&'c self, catalogue: &'c Catalogue) -> Case<'c> {
-        let provider = catalogue
-            .provider(&self.provider, &self.signed.settings)
-            .expect("settings");
-        let keyring = Keyring::default();
-        for (url, body) in &self.signed.keys {
-            let host = url.split('/').nth(2).expect("a host").to_owned();
-            let target = Hosts::new(&[host], None).check(url).expect("an https URL");
-            keyring.remember(&target, body.as_bytes(), self.signed.at);
-        }
+    /// How it is signed, without the names of headers, members and fields; and what its body is like.
+    fn way(&self) -> String {
+        let content = |part: &Part| match part {
+            Part::Word(word)
+                if word.len() >= 3 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') =>
+            {
+                word.clone()
+            }
+            Part::Word(_) => "literal".to_owned(),
+            Part::Found(find) => format!("{:?}", (find.places()[0].0, &find.part, find.transform, find.optional)),
+            other => format!("{other:?}").split('(').next().unwrap_or_default().to_owned(),
+        };
+        let rules = self.definition.signature.iter().map(|rule| {
+            let form = rule.secret.as_ref().unwrap_or(&self.definition.secret);
+            format!(
+                "{:?}",
+                (
+                    (
+                        rule.scheme,
+                        rule.algorithm,
+                        rule.encoding,
+                        &rule.algorithms,
+                        &rule.components,
+                        rule.unencoded
+                    ),
+                    (
+                        rule.from.places().first().map(|place| place.0),
+                        rule.from.prefix.is_some(),
+                        rule.from.transform
+                    ),
+                    rule.list.as_ref().map(|list| (&list.separator, list.key.is_some())),
+                    rule.content.iter().map(content).collect::<Vec<_>>(),
+                    (
+                        rule.digest.len(),
+                        rule.when.len(),
+                        rule.either_port,
+                        rule.prehash,
+                        rule.raw
+                    ),
+                    (form.encoding, form.prefix.is_some(), rule.keys.pinned.len()),
+                )
+            )
+        });
+        let body = &self.sample.body;
+        format!(
+            "{:?}",
+            (
+                rules.collect::<Vec<_>>(),
+                self.definition
+                    .timestamp
+                    .as_ref()
+                    .map(|time| (time.format, time.tolerance.is_some())),
+                (
+                    body.first(),
+                    body.is_ascii(),
+                    body.contains(&b'\n'),
+                    body.ends_with(b"\n")
+                ),
+            )
+        )
+    }
+
+    fn case(&self) -> Case<'_> {
         Case {
-            catalogue,
+            catalogue: &CATALOGUE,
             provider: &self.provider,
-            definition: provider.definition,
-            settings: provider.settings,
+            definition: self.definition.clone(),
+            settings: self.settings.clone(),
             secrets: self.signed.secret.iter().map(|text| named("1", text)).collect(),
             signature: None,
             others: Vec::new(),
-            keyring: Arc::new(keyring),
+            keyring: keyring(&self.signed),
             raw: delivery(&self.sample, &self.signed).expect("a delivery"),
             at: self.signed.at,
             at_is_known: true,
@@ -153,19 +235,17 @@ fn with_header(raw: &RawDelivery, name: &HeaderName, to: &str, value: &[u8]) -> 
 
 #[test]
 fn a_recorded_delivery_verifies() {
-    let catalogue = Catalogue::built_in();
-    for recorded in recorded() {
-        let report = ask(&recorded.case(&catalogue));
+    for recorded in RECORDED.iter() {
+        let report = ask(&recorded.case());
         assert!(report.verifies, "{}: {report:#?}", recorded.sample.place);
     }
 }
 
 /// The body changed, on every provider whose signature then fails; so many must be told apart.
 fn bodies(mistake: Mistake, least: usize, change: impl Fn(&[u8]) -> Option<Vec<u8>>) {
-    let catalogue = Catalogue::built_in();
     let (mut found, mut missed) = (0, Vec::new());
-    for recorded in one_each() {
-        let mut case = recorded.case(&catalogue);
+    for recorded in ways() {
+        let mut case = recorded.case();
         let Some(body) = change(&case.raw.body).filter(|body| *body != *case.raw.body) else {
             continue;
         };
@@ -255,8 +335,7 @@ fn through_python(bodies: &[Vec<u8>], options: &str) -> Vec<Option<Vec<u8>>> {
 
 #[test]
 fn json_that_was_serialised_again_is_named() {
-    let catalogue = Catalogue::built_in();
-    let all = one_each();
+    let all: Vec<_> = ways().collect();
     let bodies: Vec<_> = all.iter().map(|recorded| recorded.sample.body.clone()).collect();
     for (options, what) in [
         ("indent=2,ensure_ascii=False", "pretty-printed"),
@@ -269,7 +348,7 @@ fn json_that_was_serialised_again_is_named() {
             let Some(body) = body.filter(|body| *body != recorded.sample.body) else {
                 continue;
             };
-            let mut case = recorded.case(&catalogue);
+            let mut case = recorded.case();
             case.raw = with_body(&case.raw, body);
             let report = ask(&case);
             if report.verifies || !matches!(report.step, Some(Step::Signature | Step::Digest)) {
@@ -292,7 +371,6 @@ fn json_that_was_serialised_again_is_named() {
 
 #[test]
 fn the_wrong_form_of_the_right_secret_is_named() {
-    let catalogue = Catalogue::built_in();
     type Wrong = fn(&str) -> Option<String>;
     let wrongs: [(&str, Wrong); 6] = [
         ("in quotes", |text| Some(format!("\"{text}\""))),
@@ -310,8 +388,8 @@ fn the_wrong_form_of_the_right_secret_is_named() {
     ];
     for (what, wrong) in wrongs {
         let mut found = 0;
-        for recorded in one_each() {
-            let mut case = recorded.case(&catalogue);
+        for recorded in ways() {
+            let mut case = recorded.case();
             if !recorded.is_hmac(&case) {
                 continue;
             }
@@ -338,11 +416,10 @@ fn the_wrong_form_of_the_right_secret_is_named() {
 
 #[test]
 fn the_secret_of_another_source_is_named_and_an_unknown_one_is_only_likely() {
-    let catalogue = Catalogue::built_in();
     let mut found = 0;
-    // Every form of a wrong secret is tried with every body: one provider in eight is enough.
-    for recorded in one_each().into_iter().step_by(8) {
-        let mut case = recorded.case(&catalogue);
+    // Every form of a wrong secret is tried with every body: one way in eight is enough.
+    for recorded in ways().step_by(8) {
+        let mut case = recorded.case();
         if !recorded.is_hmac(&case) {
             continue;
         }
@@ -386,20 +463,19 @@ fn the_secret_of_another_source_is_named_and_an_unknown_one_is_only_likely() {
         assert!(report.causes[0].says.contains("`shop`"), "{report:#?}");
         found += 1;
     }
-    assert!(found >= 12, "only {found}");
+    assert!(found >= 10, "only {found}");
 }
 
 #[test]
 fn a_wrong_clock_is_told_from_an_old_capture() {
-    let catalogue = Catalogue::built_in();
     let mut found = 0;
-    for recorded in one_each() {
+    for recorded in ways() {
         for (days, known, mistake) in [
             (1, true, Mistake::Clock),
             (1, false, Mistake::OldCapture),
             (-1, true, Mistake::Clock),
         ] {
-            let mut case = recorded.case(&catalogue);
+            let mut case = recorded.case();
             // Certificates and tokens have times of their own.
             if !recorded.signed.keys.is_empty()
                 || case.definition.signature.iter().any(|rule| rule.scheme == Scheme::Jwt)
@@ -424,21 +500,26 @@ fn a_wrong_clock_is_told_from_an_old_capture() {
 }
 
 /// The signature's own header of each provider.
-fn headers(mut then: impl FnMut(&Recorded, Case<'_>, HeaderName, Vec<u8>)) {
-    let catalogue = Catalogue::built_in();
-    for recorded in one_each() {
-        let case = recorded.case(&catalogue);
+fn headers(mut then: impl FnMut(Case<'_>, HeaderName, Vec<u8>)) {
+    for recorded in ways() {
+        let case = recorded.case();
         let own = case
             .definition
             .signature
             .iter()
-            .filter(|rule| rule.scheme == Scheme::Hmac)
-            .filter_map(|rule| HeaderName::try_from(rule.from.header.as_deref()?).ok())
+            .filter_map(|rule| match rule.scheme {
+                Scheme::Hmac | Scheme::Jws => rule.from.header.as_deref(),
+                Scheme::HttpSignature | Scheme::HttpMessageSignature => {
+                    Some(rule.from.header.as_deref().unwrap_or("signature"))
+                }
+                _ => None,
+            })
+            .filter_map(|name| HeaderName::try_from(name).ok())
             .find(|name| case.raw.headers.text(name).is_some());
         // Where another way to sign is left, that one is looked for.
         if let (Some(name), 1) = (own, case.definition.signature.len()) {
             let value = case.raw.headers.text(&name).expect("text").as_bytes().to_vec();
-            then(&recorded, case, name, value);
+            then(case, name, value);
         }
     }
 }
@@ -446,7 +527,7 @@ fn headers(mut then: impl FnMut(&Recorded, Case<'_>, HeaderName, Vec<u8>)) {
 #[test]
 fn a_header_that_was_taken_away_or_renamed_is_named() {
     let mut found = 0;
-    headers(|_, mut case, name, value| {
+    headers(|mut case, name, value| {
         let whole = case.raw.clone();
         let others = whole.headers.iter().filter(|(known, _)| **known != name);
         case.raw.headers = others.map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -473,13 +554,13 @@ fn a_header_that_was_taken_away_or_renamed_is_named() {
         );
         found += 1;
     });
-    assert!(found >= 100, "only {found}");
+    assert!(found >= 90, "only {found}");
 }
 
 #[test]
 fn a_header_that_was_folded_doubled_or_lost_its_prefix_is_named() {
     let mut found = BTreeMap::<&str, usize>::new();
-    headers(|_, mut case, name, value| {
+    headers(|mut case, name, value| {
         let whole = case.raw.clone();
         let middle = value.len() - 6;
         let folded = [&value[..middle], b" ", &value[middle..]].concat();
@@ -513,14 +594,13 @@ fn a_header_that_was_folded_doubled_or_lost_its_prefix_is_named() {
         }
     });
     assert!(
-        found["folded"] >= 100 && found["doubled"] >= 100 && found["prefix"] >= 20,
+        found["folded"] >= 100 && found["doubled"] >= 100 && found["prefix"] >= 15,
         "{found:?}"
     );
 }
 
 #[test]
 fn a_url_behind_a_proxy_is_named() {
-    let catalogue = Catalogue::built_in();
     let mut found = BTreeMap::<&str, usize>::new();
     type Change = fn(&str) -> String;
     let changes: [(&str, Change); 5] = [
@@ -545,9 +625,9 @@ fn a_url_behind_a_proxy_is_named() {
             format!("https://10.0.0.7/{path}")
         }),
     ];
-    for recorded in recorded() {
+    for recorded in ways() {
         for (what, change) in changes {
-            let mut case = recorded.case(&catalogue);
+            let mut case = recorded.case();
             let url = case.raw.url.clone();
             let seen = change(&url);
             let rest = seen.split_once("://").expect("a URL").1;
@@ -581,22 +661,17 @@ fn a_url_behind_a_proxy_is_named() {
 
 #[test]
 fn a_delivery_of_another_platform_is_named() {
-    let catalogue = Catalogue::built_in();
     let (mut proved, mut likely) = (0, 0);
-    let all = one_each();
-    let stripe = all
-        .iter()
-        .find(|recorded| recorded.provider == "stripe")
-        .expect("stripe");
-    for recorded in &all {
-        let theirs = recorded.case(&catalogue);
+    let stripe = of("stripe");
+    for recorded in ways() {
+        let theirs = recorded.case();
         if !recorded.is_hmac(&theirs) || recorded.provider == "stripe" || theirs.definition.category == "generic" {
             continue;
         }
         let at_stripe = Case {
             secrets: theirs.secrets.clone(),
             raw: theirs.raw.clone(),
-            ..stripe.case(&catalogue)
+            ..stripe.case()
         };
         let report = ask(&at_stripe);
         let Some(cause) = report
@@ -616,10 +691,9 @@ fn a_delivery_of_another_platform_is_named() {
 
 #[test]
 fn another_algorithm_is_named() {
-    let catalogue = Catalogue::built_in();
     let mut found = 0;
-    for recorded in one_each() {
-        let mut case = recorded.case(&catalogue);
+    for recorded in ways() {
+        let mut case = recorded.case();
         if !recorded.is_hmac(&case) || case.definition.signature.len() > 1 {
             continue;
         }
@@ -637,15 +711,15 @@ fn another_algorithm_is_named() {
 
 #[test]
 fn what_is_genuine_and_somebody_elses_is_named() {
-    let catalogue = Catalogue::built_in();
-    let mut recorded = one_each();
-    recorded.retain(|recorded| recorded.provider == "aws-sns");
-    let mut sns = recorded.pop().expect("aws-sns");
-    let other = serde_json::json!("arn:aws:sns:eu-central-1:210987654321:other");
-    sns.signed
-        .settings
-        .insert("topic_arns".into(), serde_json::from_value(other).expect("a setting"));
-    let report = ask(&sns.case(&catalogue));
+    let mut case = of("aws-sns").case();
+    let other = "arn:aws:sns:eu-central-1:210987654321:other";
+    let mut values = of("aws-sns").signed.settings.clone();
+    values.insert(
+        "topic_arns".into(),
+        serde_json::from_value(other.into()).expect("a setting"),
+    );
+    case.settings = CATALOGUE.provider("aws-sns", &values).expect("settings").settings;
+    let report = ask(&case);
     assert_eq!(report.step, Some(Step::Binding), "{report:#?}");
     assert!(
         proves(&report, Mistake::Binding) && report.causes[0].says.contains("`topic_arns`"),
@@ -655,9 +729,7 @@ fn what_is_genuine_and_somebody_elses_is_named() {
 
 #[test]
 fn a_pinned_signature_that_the_delivery_does_not_have_is_named() {
-    let catalogue = Catalogue::built_in();
-    let all = recorded();
-    let gitlab = all
+    let gitlab = RECORDED
         .iter()
         .find(|recorded| {
             recorded.provider == "gitlab"
@@ -668,7 +740,7 @@ fn a_pinned_signature_that_the_delivery_does_not_have_is_named() {
                     .any(|name| name.eq_ignore_ascii_case("x-gitlab-token"))
         })
         .expect("a delivery with a token");
-    let mut case = gitlab.case(&catalogue);
+    let mut case = gitlab.case();
     case.signature = Some("signed".into());
     let report = ask(&case);
     assert!(!report.verifies);
@@ -677,13 +749,8 @@ fn a_pinned_signature_that_the_delivery_does_not_have_is_named() {
 
 #[test]
 fn what_speaks_for_a_cause_is_said_as_likely() {
-    let catalogue = Catalogue::built_in();
-    let all = one_each();
-    let stripe = all
-        .iter()
-        .find(|recorded| recorded.provider == "stripe")
-        .expect("stripe");
-    let mut case = stripe.case(&catalogue);
+    let stripe = of("stripe");
+    let mut case = stripe.case();
     let text = String::from_utf8(case.raw.body.to_vec()).expect("text");
     let other = text.replacen("\"livemode\": true", "\"livemode\": false", 1).replacen(
         "\"livemode\":true",
@@ -716,10 +783,7 @@ fn what_speaks_for_a_cause_is_said_as_likely() {
 #[test]
 fn a_moment_is_a_parameter() {
     let at: Timestamp = "2026-12-01T09:00:00Z".parse().expect("a time");
-    let catalogue = Catalogue::built_in();
-    let all = recorded();
-    let slack = all.iter().find(|recorded| recorded.provider == "slack").expect("slack");
-    let mut case = slack.case(&catalogue);
+    let mut case = of("slack").case();
     case.at = at;
     assert!(ask(&case).verifies);
 }

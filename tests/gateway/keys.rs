@@ -236,7 +236,7 @@ async fn a_key_set_that_cannot_be_had_is_our_fault_and_not_the_senders() {
     assert_eq!(reason(token(&old, "old"), START).await, None);
     assert_eq!(
         reason(token(&new, "new"), START + 1).await,
-        Some("token"),
+        Some("unknown_key"),
         "the set is of this minute, and lacks it"
     );
     assert_eq!(reason(token(&new, "old"), START + 1).await, Some("mismatch"));

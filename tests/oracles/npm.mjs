@@ -2,7 +2,7 @@
 // answers something false where the kit refuses it:
 //   { secret, url, method, headers (names in lower case), body (text), bytes, settings, key_id? }
 // Only what a kit's own documentation tells its users to write stands here.
-import { createHash, createPublicKey, createSecretKey } from "node:crypto";
+import { createHash, createPublicKey, createSecretKey, generateKeyPairSync } from "node:crypto";
 import { EventEmitter } from "node:events";
 import https from "node:https";
 import { parse as parseForm } from "node:querystring";
@@ -120,6 +120,14 @@ export const npm = {
     }
   },
 
+  /** The kit wants a private key of one's own before it does anything, and never uses it here. */
+  async alipay({ body, secret, settings }) {
+    const privateKey = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ type: "pkcs1", format: "pem" });
+    const alipayPublicKey = createPublicKey(secret).export({ type: "spki", format: "der" }).toString("base64");
+    const alipay = await client("alipay-sdk", "AlipaySdk", { appId: settings.app_ids[0], privateKey, alipayPublicKey });
+    return alipay.checkNotifySignV2({ ...parseForm(body) });
+  },
+
   "anthropic-managed-agents": unwrapped("@anthropic-ai/sdk", "Anthropic", { apiKey: "key" }, (kit) => kit.beta.webhooks),
 
   /** The page has the kit take the base64 of the client secret's text. */
@@ -158,6 +166,11 @@ export const npm = {
   "coinbase-commerce": async ({ body, headers, secret }) =>
     (await from("coinbase-commerce-node", "Webhook")).verifyEventBody(body, headers["x-cc-webhook-signature"], secret),
 
+  async contentful({ body, headers, secret, url, method }) {
+    const { verifyRequest } = await kit("@contentful/node-apps-toolkit");
+    return verifyRequest(secret, { method, path: new URL(url).pathname, headers, body });
+  },
+
   /** `verifyHook` is the same check, which asks first whether the kit was set to receive hooks itself. */
   async crisp({ body, headers, secret }) {
     const crisp = await client("crisp-api", "Crisp");
@@ -190,9 +203,19 @@ export const npm = {
     return claims.email === service_account && claims.email_verified;
   }),
 
+  highlevel: async ({ bytes, headers, secret }) =>
+    (await client("@gohighlevel/api-client", "HighLevel", { privateIntegrationToken: "token" })).webhooks.verifyEd25519Signature(
+      bytes,
+      headers["x-ghl-signature"],
+      secret,
+    ),
+
   hookdeck: async ({ body, headers, secret }) =>
     (await (await from("@hookdeck/sdk/webhooks/helpers", "verifyWebhookSignature"))({ headers, rawBody: body, signingSecret: secret }))
       .isValidSignature,
+
+  hygraph: async ({ body, headers, secret }) =>
+    (await from("@hygraph/utils", "verifyWebhookSignature"))({ rawPayload: body, signature: headers["gcms-signature"], secret }),
 
   imagekit: unwrapped("@imagekit/nodejs", "ImageKit", { privateKey: "key" }),
 
@@ -245,6 +268,12 @@ export const npm = {
     (await client("modern-treasury", "ModernTreasury", { apiKey: "key", organizationID: "id" })).webhooks.validateSignature(body, headers, {
       key: secret,
     }),
+
+  /** The kit asks its core for the secret, and for nothing else. */
+  async "moralis-streams"({ body, headers, secret }) {
+    const streams = await client("@moralisweb3/streams", "Streams", { config: { get: () => secret } });
+    return streams.verifySignature({ body: JSON.parse(body), signature: headers["x-signature"] });
+  },
 
   async mux({ body, headers, secret }) {
     const mux = await client("@mux/mux-node", "Mux", { tokenId: "id", tokenSecret: "secret" });
@@ -348,6 +377,18 @@ export const npm = {
 
   terra: async ({ body, headers, secret }) =>
     (await from("terra-api", "verifyTerraWebhookSignature"))(body, headers["terra-signature"], secret),
+
+  async todoist({ bytes, headers, secret }) {
+    const { verifyWebhookSignature } = await kit("@doist/todoist-sdk/dist/esm/utils/webhook-parser.js");
+    return verifyWebhookSignature({ rawBody: bytes, signature: headers["x-todoist-hmac-sha256"], clientSecret: secret });
+  },
+
+  async truelayer({ body, headers, url, method, keys }) {
+    const { verify } = await kit("truelayer-signing");
+    const [jwks] = Object.values(keys);
+    verify({ jwks, signature: headers["tl-signature"], method, path: new URL(url).pathname, headers, body });
+    return true;
+  },
 
   async turnkey({ bytes, headers, secret }) {
     const { verifyTurnkeyWebhookSignature } = await kit("@turnkey/crypto");

@@ -69,6 +69,12 @@ def convoy(d):
     return Webhook(d.secret).verify_signature(d.text, d.headers["x-convoy-signature"]) is True
 
 
+def cronofy(d):
+    from pycronofy import Client
+
+    return Client(client_id="id", client_secret=d.secret).hmac_valid(d.headers["cronofy-hmac-sha256"], d.text)
+
+
 def elevenlabs(d):
     from elevenlabs.client import ElevenLabs
 
@@ -222,6 +228,7 @@ CHECKS = {
     "bot-framework": bot_framework,
     "braintree": braintree,
     "convoy": convoy,
+    "cronofy": cronofy,
     "elevenlabs": elevenlabs,
     "fintoc": fintoc,
     "flagsmith": flagsmith,

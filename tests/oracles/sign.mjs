@@ -224,6 +224,11 @@ const signers = {
     return { headers: { "x-signature": `ts=${request.timestamp},v1=${hmac("sha256", request.secret, manifest, "hex")}` } };
   },
 
+  async hygraph(request) {
+    const { generateWebhookSignature } = await kit("@hygraph/utils");
+    return { headers: { "gcms-signature": generateWebhookSignature({ rawPayload: request.text, secret: request.secret }) } };
+  },
+
   async orb(request) {
     const { Orb } = await kit("orb-billing");
     const timestamp = new Date(request.timestamp * 1000).toISOString().replace("Z", "");

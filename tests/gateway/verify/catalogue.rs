@@ -77,7 +77,8 @@ pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rs
     let rule = &mut definition.signature[index];
     let form = rule.secret.clone().unwrap_or(own);
     // Keys in documents are tried as pinned ones; that they are fetched is shown with the keys' own tests.
-    if rule.keys.document.is_some() || (rule.keys.jwks.is_some() && rule.scheme != Scheme::Jwt) {
+    let names_its_key = !matches!(rule.scheme, Scheme::Jwt | Scheme::Jws);
+    if rule.keys.document.is_some() || (rule.keys.jwks.is_some() && names_its_key) {
         rule.keys = definition::Keys {
             pinned: vec![String::new()],
             ..definition::Keys::default()
@@ -102,7 +103,7 @@ pub fn keys(definition: &mut Definition, index: usize, sample: &Sample, rsa: &Rs
     let named = rule.algorithms.first().map(String::as_str);
     let pair = match (rule.scheme, named) {
         (Scheme::Ed25519, _) | (_, Some("EdDSA" | "ed25519")) => ed25519(),
-        (_, Some("ES512")) => p521(),
+        (_, Some("ES512")) => p521(rsa),
         (Scheme::Ecdsa, _) | (_, Some("ES256" | "ecdsa-p256-sha256")) => p256(),
         _ => {
             let pem = rsa.public.clone();
@@ -215,7 +216,7 @@ fn round(provider: &str, sample: &Sample, index: usize) -> Result<(), String> {
 }
 
 /// What `sign` cannot write: a token inside an XML body, a nonce of the platform's own. Their recorded samples are verified.
-const RECORDED: [&str; 3] = ["salesforce-outbound", "wechat-official", "wecom"];
+pub const RECORDED: [&str; 3] = ["salesforce-outbound", "wechat-official", "wecom"];
 
 #[test]
 fn every_signature_of_every_provider_can_be_made_and_checked() {

@@ -85,7 +85,7 @@ fn the_rfcs_signatures_with_a_digest_hold_and_bind_the_body() {
     );
     // The digest is signed, and it is not of this body.
     let error = verify(&all, &published(B23, "{\"hello\": \"World\"}"), at(RFC)).unwrap_err();
-    assert_eq!(error, VerifyError::Mismatch);
+    assert_eq!(error, VerifyError::Digest("header `content-digest`".into()));
     // Another algorithm than the platform's, by a key of the same kind.
     let other = messages("algorithms = ['rsa-v1_5-sha256']\ncomponents = ['content-digest']");
     let error = verify(&verifier(&other, &[RSA_PSS]), &published(B22, body), at(RFC)).unwrap_err();
@@ -203,7 +203,7 @@ fn families() -> Vec<Family> {
         content_type: "application/json",
         body: BODY,
     };
-    let (ed, p256, p521) = (ed25519(), p256(), p521());
+    let (ed, p256, p521) = (ed25519(), p256(), p521(&RSA));
     let message = |algorithm: &str| {
         format!(
             "[timestamp]\nfrom = {{ field = 'created' }}\ntolerance = '5m'\n[[signature]]\nscheme = 'http-message-signature'\n\
@@ -354,6 +354,11 @@ fn message_by(parameters: &str, components: &str) -> RawDelivery {
         let value = match *name {
             "content-digest" => digest,
             "@method" => "POST",
+            "@query" => "?",
+            "x-id" => "1",
+            "x-token" => "t",
+            "authorization" => "a",
+            "cookie" => "c",
             other => panic!("{other}"),
         };
         base.push_str(&format!("\"{name}\": {value}\n"));
@@ -421,6 +426,75 @@ fn a_genuine_message_signature_must_still_say_what_it_must() {
     );
 }
 
+/// Behind a proxy that takes a part of the path away, `public_url` says what the sender called.
+#[test]
+fn the_path_that_is_signed_is_the_one_that_the_sender_called() {
+    let hmac = "[[signature]]\nscheme = 'hmac'\nalgorithm = 'sha256'\nfrom = { header = 'X-Sig' }\n";
+    let message = "[[signature]]\nscheme = 'http-message-signature'\nalgorithms = ['hmac-sha256']\n";
+    let draft = "[[signature]]\nscheme = 'http-signature'\nalgorithms = ['hmac-sha256']\n";
+    for lines in [
+        format!("{hmac}content = ['path', 'query', 'body']"),
+        format!("{message}components = ['@path', '@query', 'content-digest']"),
+        format!("{message}components = ['@request-target', 'content-digest']"),
+        format!("{message}components = ['@query-param;name=\"a\"', '@path', 'content-digest']"),
+        format!("{draft}components = ['(request-target)', 'digest']"),
+    ] {
+        let definition = definition(&lines);
+        let ours = verifier(&definition, &[SECRET]);
+        let request = Unsigned {
+            url: "https://shop.example.com/hooks/in/shop?a=1".into(),
+            ..unsigned(at(NOW), "{}")
+        };
+        let arrived = RawDelivery {
+            path: "/in/shop".into(),
+            ..raw(signed(&definition, SECRET, request))
+        };
+        assert!(verify(&ours, &arrived, at(NOW)).is_ok(), "{lines}");
+        let elsewhere = RawDelivery {
+            url: "https://shop.example.com/in/shop?a=1".into(),
+            ..arrived
+        };
+        assert!(verify(&ours, &elsewhere, at(NOW)).is_err(), "{lines}");
+    }
+}
+
+/// Else a consumer could not verify again: what is signed is in its hands only where it is published.
+#[test]
+fn what_a_message_signature_covers_beyond_what_it_must_is_published() {
+    let definition = definition(
+        "[[signature]]\nscheme = 'http-message-signature'\nalgorithms = ['hmac-sha256']\ncomponents = ['@method', 'content-digest']\n\
+         [[signature]]\nname = 'token'\nscheme = 'token'\nfrom = { header = 'X-Token' }",
+    );
+    let ours = verifier(&definition, &[SECRET]);
+    let names = |components: &str| {
+        let mut raw = message_by("", components);
+        let sent = [("x-id", "1"), ("x-token", "t"), ("authorization", "a"), ("cookie", "c")];
+        sent.iter().for_each(|(name, value)| {
+            raw.headers.push(
+                HeaderName::from_static(name),
+                hooksluice::delivery::HeaderValue::from_static(value),
+            );
+        });
+        let proof = verify(&ours, &raw, at(NOW)).expect("holds");
+        let coverage = ours.coverage(&proof);
+        let names = |all: &[HeaderName]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (names(&coverage.headers), names(&coverage.publish), coverage.query)
+    };
+    let must = "@method content-digest";
+    let own = ["content-digest", "signature", "signature-input"];
+    assert_eq!(
+        names(must),
+        (vec!["content-digest".into()], own.map(Into::into).to_vec(), false)
+    );
+    let (headers, publish, query) = names(&format!("{must} x-id x-token authorization cookie @query"));
+    assert_eq!(
+        headers,
+        ["content-digest", "x-id", "x-token", "authorization", "cookie"]
+    );
+    assert_eq!(publish, [&own[..], &["x-id"]].concat());
+    assert!(query);
+}
+
 /// A second signature beside one that does not count takes nothing from the first, and gives nothing to it.
 #[test]
 fn of_several_message_signatures_one_must_hold_and_cover_what_it_must() {
@@ -447,6 +521,56 @@ fn of_several_message_signatures_one_must_hold_and_cover_what_it_must() {
     assert!(joined(&good, &little));
     assert!(joined(&little, &good));
     assert!(!joined(&little, &message_by(";nonce=\"n\"", "content-digest")));
+    // A proxy's own, over what is not checked here.
+    let mut foreign = message_by("", "@method");
+    let input = HeaderName::from_static("signature-input");
+    let value = hooksluice::delivery::HeaderValue::from_static("sig1=(\"x-proxy\";bs \"@method\";req)");
+    foreign.headers = foreign
+        .headers
+        .iter()
+        .map(|(name, old)| (name.clone(), if *name == input { value.clone() } else { old.clone() }))
+        .collect();
+    assert!(joined(&good, &foreign));
+    assert!(joined(&foreign, &good));
+    assert!(!joined(&foreign, &little));
+}
+
+#[test]
+fn another_body_under_a_signature_that_holds_is_said_as_such() {
+    let definition = definition(
+        "[[signature]]\nscheme = 'http-message-signature'\nalgorithms = ['hmac-sha256']\ncomponents = ['content-digest']",
+    );
+    let mut raw = message_by("", "content-digest");
+    raw.body = "{}".into();
+    let error = verify(&verifier(&definition, &[SECRET]), &raw, at(NOW)).unwrap_err();
+    assert_eq!(error, VerifyError::Digest("header `content-digest`".into()));
+}
+
+/// Told 4xx, the platform would not send again what only could not be checked.
+#[test]
+fn where_keys_cannot_be_had_no_other_signature_makes_a_delivery_wrong() {
+    let definition = definition(
+        "[secret]\nnone = true\n[[signature]]\nscheme = 'http-message-signature'\nalgorithms = ['ed25519']\n\
+         components = ['content-digest']\nkeys = { jwks = 'https://shop.example.com/.well-known/jwks.json' }",
+    );
+    let keys = keyring(&[], at(NOW));
+    let ours = Verifier::compile(&definition, &[], &Settings::default(), &keys, None).expect("compiles");
+    let ask = |input: &str| {
+        let pairs = [
+            (
+                "content-digest",
+                "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:",
+            ),
+            ("signature-input", input),
+            ("signature", "a=:AAAA:, b=:AAAA:"),
+        ];
+        let outcome = verify(&ours, &delivery(URL, &pairs, "{\"hello\": \"world\"}"), at(NOW));
+        outcome.unwrap_err().reason()
+    };
+    let (one, lacking) = ("(\"content-digest\")", "(\"content-digest\" \"x-none\")");
+    assert_eq!(ask(&format!("a={one}, b={lacking}")), "keys_unavailable");
+    assert_eq!(ask(&format!("a={lacking}, b={one}")), "keys_unavailable");
+    assert_eq!(ask(&format!("a={lacking}, b={lacking}")), "missing");
 }
 
 #[test]
@@ -487,7 +611,12 @@ fn a_detached_token_must_be_of_the_platforms_form() {
 #[test]
 fn a_body_that_means_two_things_is_refused_before_it_is_signed_anew() {
     let hmac = "[[signature]]\nscheme = 'hmac'\nalgorithm = 'sha256'\nfrom = { header = 'X-Sig' }\n";
+    // Closed: it is well-formed, and whoever walks over it takes a frame of the stack for each level.
+    let deep = format!("{}{}", "[".repeat(500_000), "]".repeat(500_000));
+    let deep_objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
     let cases = [
+        ("content = ['sorted_json']", "application/json", &*deep),
+        ("content = ['sorted_json']", "application/json", &*deep_objects),
         ("content = ['sorted_json']", "application/json", r#"{"a":1,"a":2}"#),
         (
             "content = ['sorted_json']",
@@ -518,14 +647,20 @@ fn a_body_that_means_two_things_is_refused_before_it_is_signed_anew() {
     for (content, kind, body) in cases {
         let definition = definition(&format!("{hmac}{content}"));
         let pairs = [("content-type", kind), ("X-Sig", "00")];
-        let error = verify(&verifier(&definition, &[SECRET]), &delivery(URL, &pairs, body), at(NOW)).unwrap_err();
-        assert!(matches!(error.reason(), "malformed" | "missing"), "{body}: {error}");
+        let error = verify(
+            &verifier(&definition, &[SECRET]),
+            &delivery(URL, &pairs, body.to_owned()),
+            at(NOW),
+        )
+        .unwrap_err();
+        let start = &body[..body.len().min(40)];
+        assert!(matches!(error.reason(), "malformed" | "missing"), "{start}: {error}");
         let request = Unsigned {
             headers: headers(&[("content-type", kind)]),
-            ..unsigned(at(NOW), body)
+            ..unsigned(at(NOW), body.to_owned())
         };
         let made = sign(&definition, &secrets(&[SECRET]), &Settings::default(), None, request);
-        assert!(made.is_err(), "{body} is signed");
+        assert!(made.is_err(), "{start} is signed");
     }
 }
 

@@ -61,11 +61,11 @@ pub fn p256() -> Pair {
     }
 }
 
-/// One that is always the same: P-521 is slow in a debug build, and its randomness is not what is tested.
-pub fn p521() -> Pair {
+/// Beside one RSA key always the same one: its randomness is not what is tested, but somebody else has another.
+pub fn p521(beside: &Rsa) -> Pair {
     use p521::pkcs8::{EncodePrivateKey, EncodePublicKey};
-    let mut scalar = [7; 66];
-    scalar[0] = 0;
+    let mut scalar = [0; 66];
+    scalar[2..].copy_from_slice(ring::digest::digest(&ring::digest::SHA512, beside.public.as_bytes()).as_ref());
     let key = p521::SecretKey::from_slice(&scalar).expect("a key");
     Pair {
         private: pem("PRIVATE KEY", key.to_pkcs8_der().expect("a key").as_bytes()),

@@ -278,6 +278,27 @@ fn a_signed_checksum_does_not_cover_the_body() {
     }
 }
 
+/// Alipay signs neither empty fields nor two that it names: a captured delivery goes through with more of them.
+#[test]
+fn fields_that_are_not_signed_leave_the_body_uncovered() {
+    let definition = definition(
+        "[[signature]]\nscheme = 'hmac'\nalgorithm = 'sha256'\nfrom = { header = 'X-Sig' }\n\
+         content = [{ fields = 'sorted_pairs', without = ['sign_type'] }]",
+    );
+    let verifier = verifier(&definition, &["secret"]);
+    let good = hmac("secret", "id=1");
+    let pairs = [
+        ("X-Sig", good.as_str()),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    for body in ["id=1", "id=1&sign_type=x", "id=1&more="] {
+        let proof = verify(&verifier, &delivery(super::URL, &pairs, body), at(NOW)).expect("accepted");
+        let coverage = verifier.coverage(&proof);
+        assert!(!coverage.body, "{body}");
+        assert_eq!(coverage.fields_without.as_deref(), Some(&["sign_type".to_owned()][..]));
+    }
+}
+
 #[test]
 fn a_token_of_any_other_length_or_case_is_refused() {
     let definition =
