@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -107,15 +108,25 @@ impl Limiter {
 
 /// A budget for each sender's address, in memory that does not grow.
 #[derive(Debug)]
-pub struct ByAddress(RateLimiter<IpAddr, Buckets, MonotonicClock, NoOpMiddleware<Instant>>);
+pub struct ByAddress {
+    rate: Rate,
+    limiter: RateLimiter<IpAddr, Buckets, MonotonicClock, NoOpMiddleware<Instant>>,
+}
 
 impl ByAddress {
     pub fn new(rate: Rate) -> Self {
-        Self(RateLimiter::new(rate.quota(), Buckets::default(), MonotonicClock))
+        Self {
+            rate,
+            limiter: RateLimiter::new(rate.quota(), Buckets::default(), MonotonicClock),
+        }
+    }
+
+    pub fn rate(&self) -> Rate {
+        self.rate
     }
 
     pub fn take(&self, address: IpAddr) -> Result<(), Wait> {
-        self.0.check_key(&address).map_err(Wait::from)
+        self.limiter.check_key(&address).map_err(Wait::from)
     }
 }
 
@@ -170,9 +181,16 @@ const KNOWN: u64 = 3600;
 /// did prove themselves are not asked.
 #[derive(Debug)]
 pub struct Strangers {
+    rate: Rate,
     limiter: Limiter,
+    known: Arc<Known>,
+}
+
+/// Addresses that proved themselves.
+#[derive(Debug)]
+struct Known {
     /// In each place the hash of an address (upper half) and the second when it proved itself.
-    known: Box<[AtomicU64]>,
+    places: Box<[AtomicU64]>,
     hasher: ahash::RandomState,
     started: Instant,
 }
@@ -180,15 +198,31 @@ pub struct Strangers {
 impl Strangers {
     pub fn new(rate: Rate) -> Self {
         Self {
+            rate,
             limiter: Limiter::new(rate),
-            known: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
-            hasher: ahash::RandomState::new(),
-            started: Instant::now(),
+            known: Arc::new(Known {
+                places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
+                hasher: ahash::RandomState::new(),
+                started: Instant::now(),
+            }),
         }
     }
 
+    /// Another rate for the strangers. Who proved itself is none all the same.
+    pub fn with_rate(&self, rate: Rate) -> Self {
+        Self {
+            rate,
+            limiter: Limiter::new(rate),
+            known: self.known.clone(),
+        }
+    }
+
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
     pub fn take(&self, address: IpAddr) -> Result<(), Wait> {
-        if self.is_known(address, Instant::now()) {
+        if self.known.has(address, Instant::now()) {
             return Ok(());
         }
         self.limiter.take()
@@ -196,11 +230,17 @@ impl Strangers {
 
     /// Something from this address was verified.
     pub fn proved(&self, address: IpAddr) {
+        self.known.enter(address);
+    }
+}
+
+impl Known {
+    fn enter(&self, address: IpAddr) {
         let (place, tag) = self.place(address);
         place.store(tag | self.second(Instant::now()), Ordering::Relaxed);
     }
 
-    fn is_known(&self, address: IpAddr, now: Instant) -> bool {
+    fn has(&self, address: IpAddr, now: Instant) -> bool {
         let (place, tag) = self.place(address);
         let (found, now) = (place.load(Ordering::Relaxed), self.second(now));
         let proved = found & u64::from(u32::MAX);
@@ -210,7 +250,7 @@ impl Strangers {
     fn place(&self, address: IpAddr) -> (&AtomicU64, u64) {
         let hash = self.hasher.hash_one(network(address));
         (
-            &self.known[hash as usize % self.known.len()],
+            &self.places[hash as usize % self.places.len()],
             hash & !u64::from(u32::MAX),
         )
     }
@@ -290,8 +330,8 @@ mod tests {
         assert_eq!(others.filter(|other| strangers.take(*other).is_ok()).count(), 2);
         assert!((0..100).all(|_| strangers.take(genuine).is_ok()));
         let now = Instant::now();
-        assert!(strangers.is_known(genuine, now + Duration::from_secs(KNOWN - 2)));
-        assert!(!strangers.is_known(genuine, now + Duration::from_secs(KNOWN + 1)));
+        assert!(strangers.known.has(genuine, now + Duration::from_secs(KNOWN - 2)));
+        assert!(!strangers.known.has(genuine, now + Duration::from_secs(KNOWN + 1)));
     }
 
     /// Whatever the number of senders, the tables stay as they were made.
@@ -303,7 +343,7 @@ mod tests {
             let _ = senders.take(IpAddr::from(address.to_be_bytes()));
             strangers.proved(IpAddr::from(address.to_be_bytes()));
         }
-        assert_eq!(strangers.known.len(), PLACES);
+        assert_eq!(strangers.known.places.len(), PLACES);
         assert_eq!(std::mem::size_of::<InMemoryState>(), 8);
     }
 }

@@ -52,7 +52,8 @@ pub fn client_authorities(tls: &Tls, place: &str) -> Result<Option<Arc<RootCertS
     }
 }
 
-/// What a listener needs, HTTP/2 first. `resolver` is what swaps the certificate when its files change. With `clients`,
+/// What a listener needs. HTTP/1.1 only: webhooks gain nothing from HTTP/2, where actix does not end a stranger's
+/// connection with its answer. `resolver` is what swaps the certificate when its files change. With `clients`,
 /// callers are asked for a certificate of theirs: they may have none, but no false one.
 pub fn server_config(
     resolver: Arc<dyn rustls::server::ResolvesServerCert>,
@@ -71,7 +72,7 @@ pub fn server_config(
         }
     };
     let mut config = builder.with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 

@@ -17,6 +17,9 @@ use crate::secret::Secret;
 /// Told secrets that are kept. A platform tells one; who sends more is somebody else.
 pub const MOST_CAPTURED: usize = 16;
 
+/// Of these, told from one address: a stranger leaves room for the platform.
+pub const MOST_OF_ONE: usize = 4;
+
 /// Where the secrets told to one source are kept.
 #[derive(Debug)]
 pub struct Capture {
@@ -31,6 +34,10 @@ pub enum CaptureError {
     File(String, io::Error),
     #[error("`{0}` holds {MOST_CAPTURED} secrets already; look at them, and delete the file to take in others")]
     Full(String),
+    #[error(
+        "`{0}` holds {MOST_OF_ONE} secrets told from {1} already; look at them, and delete the file to take in others"
+    )]
+    FullOf(String, String),
 }
 
 impl Capture {
@@ -61,6 +68,10 @@ impl Capture {
             return Err(CaptureError::Full(place()));
         }
         let sender = sender.map_or("unknown".to_owned(), |sender| sender.to_string());
+        let told_by = |line: &&str| line.split(' ').nth(1) == Some(&sender);
+        if text.lines().filter(told_by).count() >= MOST_OF_ONE {
+            return Err(CaptureError::FullOf(place(), sender));
+        }
         writeln!(file, "{at} {sender} {told}").map_err(failed)
     }
 }

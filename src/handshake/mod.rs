@@ -23,7 +23,7 @@ use crate::verify::find::{Allowed, Condition, Finder, Scope, View};
 use crate::verify::pointers::Pointers;
 use crate::verify::problems::Problems;
 
-pub use capture::{Capture, CaptureError, MOST_CAPTURED};
+pub use capture::{Capture, CaptureError, MOST_CAPTURED, MOST_OF_ONE};
 use reply::{Keys, Template};
 pub use reply::{LONGEST_ECHO, Reply};
 

@@ -51,7 +51,7 @@ pub async fn read(
     if declared.is_some_and(|length| length > limits.bytes) {
         return Err(BodyError::TooLarge(limits.bytes));
     }
-    if !held.could_take(declared.unwrap_or(0), limits.memory) {
+    if !held.could_take_in_steps(declared.unwrap_or(0), STEP, limits.memory) {
         return Err(BodyError::NoRoom);
     }
     let most = declared.unwrap_or(limits.bytes);

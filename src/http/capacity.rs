@@ -54,6 +54,14 @@ impl Taken {
         cap.allows(self.all.load(Ordering::Acquire), self.own.load(Ordering::Acquire), more)
     }
 
+    /// Whether so much more would be given now, step by step. What the earlier steps took is the source's own by the
+    /// last one, so that takes more room than all of it at once.
+    pub fn could_take_in_steps(&self, more: usize, step: usize, cap: Cap) -> bool {
+        let (all, own) = (self.all.load(Ordering::Acquire), self.own.load(Ordering::Acquire));
+        let before_the_last = more.saturating_sub(1) / step * step;
+        cap.allows(all, own.saturating_add(before_the_last), more)
+    }
+
     /// Takes so much more, or nothing.
     pub fn take(&mut self, more: usize, cap: Cap) -> bool {
         if more > cap.most {
@@ -127,6 +135,24 @@ mod tests {
             let taken = fill(&all, &own, cap);
             assert!(!taken.is_empty(), "source {source}");
             held.push((own, taken));
+        }
+    }
+
+    #[test]
+    fn what_may_begin_in_steps_may_end_when_nobody_else_takes() {
+        for shared in [true, false] {
+            let cap = Cap { most: 100, shared };
+            let most = (1..=100).rev().find(|size| {
+                let [all, own] = counters();
+                Taken::of(&all, &own).could_take_in_steps(*size, 10, cap)
+            });
+            let most = most.expect("one fits");
+            assert_eq!(most, if shared { 50 } else { 100 });
+            let [all, own] = counters();
+            let mut taken = Taken::of(&all, &own);
+            while taken.amount() < most {
+                assert!(taken.take(10.min(most - taken.amount()), cap), "{}", taken.amount());
+            }
         }
     }
 

@@ -5,7 +5,6 @@
 //! colon. `tests/gateway/smuggling.rs` holds it to that. What it lets through is refused here.
 
 use actix_web::HttpRequest;
-use actix_web::http::Version;
 use actix_web::http::header::{HOST, UPGRADE};
 
 /// Why the bytes of a request are not unambiguously one delivery.
@@ -23,10 +22,7 @@ pub fn check(request: &HttpRequest) -> Result<(), HeadError> {
     let headers = request.headers();
     let mut upgrades = headers.get_all(UPGRADE);
     let is_websocket = |item: &[u8]| item.trim_ascii().eq_ignore_ascii_case(b"websocket");
-    // HTTP/2 has no such header, and frames its bodies itself.
-    if request.version() < Version::HTTP_2
-        && upgrades.any(|value| value.as_bytes().split(|byte| *byte == b',').any(is_websocket))
-    {
+    if upgrades.any(|value| value.as_bytes().split(|byte| *byte == b',').any(is_websocket)) {
         return Err(HeadError::Websocket);
     }
     match headers.get(HOST) {

@@ -72,9 +72,9 @@ fn hops(request: &HttpRequest) -> Vec<Hop> {
         request
             .headers()
             .get_all(name)
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(|item| item.trim().to_owned())
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            // A sender's byte that is no text spoils its own element, and not those that proxies added.
+            .map(|item| String::from_utf8_lossy(item).trim().to_owned())
             .collect()
     };
     let forwarded = values(&FORWARDED);
@@ -146,4 +146,31 @@ fn parse_address(text: &str) -> Option<IpAddr> {
         text.rsplit_once(':')?.0.parse().ok()?
     };
     Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn what_a_sender_puts_in_front_hides_no_hop_that_a_proxy_added() {
+        for (name, value, sender) in [
+            ("x-forwarded-for", &b"\xff, 203.0.113.5"[..], "203.0.113.5"),
+            ("x-forwarded-for", b"\xff, 203.0.113.5, 10.0.0.2", "203.0.113.5"),
+            ("forwarded", b"for=\"\xe4\", for=203.0.113.5;proto=https", "203.0.113.5"),
+            // Nobody knows who this is.
+            ("x-forwarded-for", b"203.0.113.5, \xff", "10.0.0.1"),
+        ] {
+            let value = HeaderValue::from_bytes(value).expect("a value");
+            let request = TestRequest::default()
+                .peer_addr(([10, 0, 0, 1], 1).into())
+                .insert_header((name, value))
+                .to_http_request();
+            let origin = origin(&request, &["10.0.0.0/8".parse().expect("a net")]);
+            assert_eq!(origin.sender, Some(sender.parse().expect("an address")));
+        }
+    }
 }

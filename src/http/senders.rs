@@ -3,18 +3,34 @@
 //! What a source's own `rate` counts is counted by the pipeline, after verification: there a stranger uses up nothing.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::rate::{ByAddress, Strangers, Wait};
+use crate::rate::{ByAddress, Rate, Strangers, Wait};
 use crate::telemetry::Limit;
 
 /// Limits on senders; none where the settings name none.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Senders {
-    pub by_address: Option<ByAddress>,
-    pub strangers: Option<Strangers>,
+    by_address: Option<Arc<ByAddress>>,
+    strangers: Option<Arc<Strangers>>,
 }
 
 impl Senders {
+    /// What holds after a reload: budgets whose rate is the same go on, and whoever proved itself stays known.
+    pub fn follow(&self, by_address: Option<Rate>, strangers: Option<Rate>) -> Self {
+        Self {
+            by_address: by_address.map(|rate| match &self.by_address {
+                Some(same) if same.rate() == rate => same.clone(),
+                _ => Arc::new(ByAddress::new(rate)),
+            }),
+            strangers: strangers.map(|rate| match &self.strangers {
+                Some(same) if same.rate() == rate => same.clone(),
+                Some(other) => Arc::new(other.with_rate(rate)),
+                None => Arc::new(Strangers::new(rate)),
+            }),
+        }
+    }
+
     pub fn admit(&self, address: Option<IpAddr>) -> Result<(), (Limit, Wait)> {
         let Some(address) = address else { return Ok(()) };
         if let Some(senders) = &self.by_address {

@@ -153,6 +153,10 @@ impl KeyDocument {
         self.hosts.check(&self.url.replace(ID, id))
     }
 
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     pub(super) fn form(&self) -> &Arc<Form> {
         &self.form
     }

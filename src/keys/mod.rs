@@ -7,7 +7,8 @@
 //! - A request that finds a usable key never waits for the net: keys are refreshed in the background before they expire.
 //! - One fetch at a time for one URL; it goes on when the request that asked for it is gone.
 //! - Requests cannot make it call out without end: a failed URL rests, an unknown key id causes one fetch a minute, and
-//!   new URLs are bounded per minute and in number.
+//!   URLs that deliveries choose are bounded in number, and per minute for each source. URLs that the definition fixes
+//!   are beside all that: whoever chooses many keeps no other source from its keys.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -28,10 +29,10 @@ pub use target::{Hosts, Target, TargetError};
 
 use client::{Fetched, Fetcher};
 
-/// URLs remembered at most. A platform has one key set, SNS one certificate a region and year.
+/// URLs chosen by deliveries that are remembered at most. SNS has one certificate a region and year.
 const MOST_URLS: usize = 256;
-/// URLs that deliveries chose and that are fetched for the first time, or again after they expired, in one minute; and
-/// confirmations.
+/// URLs chosen by one source's deliveries that are fetched for the first time, or again after they expired, in one
+/// minute; and confirmations.
 const NEW_URLS_A_MINUTE: u32 = 60;
 /// Seconds for which a failed URL, or a key set without the wanted key id, is not asked again.
 const REST: i64 = 60;
@@ -46,12 +47,33 @@ pub struct Keyring {
     settings: Settings,
     /// Built at the first fetch: most sources never call out, and the system's trust store takes memory.
     fetcher: OnceLock<Result<Fetcher, String>>,
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    /// By URLs that definitions fix: as many as are configured.
+    fixed: Mutex<HashMap<String, Arc<Slot>>>,
+    /// By URLs that deliveries chose, before anything of them was believed.
+    chosen: Mutex<HashMap<String, Arc<Slot>>>,
     /// What URLs are known to serve, and since when.
     known: Mutex<HashMap<String, (Vec<u8>, i64)>>,
-    minute: Mutex<(i64, u32)>,
     /// Confirmations have a budget of their own: whoever replays one must not keep keys from being fetched.
-    confirmations: Mutex<(i64, u32)>,
+    confirmations: Budget,
+}
+
+/// The minute that was counted last, and fetches in it.
+#[derive(Debug, Default)]
+struct Budget(Mutex<(i64, u32)>);
+
+impl Budget {
+    fn spend(&self, now: i64) -> Result<(), FetchError> {
+        let mut minute = lock(&self.0);
+        let this = now.div_euclid(60);
+        if minute.0 != this {
+            *minute = (this, 0);
+        }
+        if minute.1 >= NEW_URLS_A_MINUTE {
+            return Err(FetchError::TooMany);
+        }
+        minute.1 += 1;
+        Ok(())
+    }
 }
 
 /// One URL's keys.
@@ -89,26 +111,14 @@ struct Wanted {
     target: Target,
     kind: Kind,
     shown: Option<Shown>,
-    /// A delivery chose it, before anything of it was proved.
-    chosen: bool,
+    /// Of whom a delivery chose the URL; none for a URL that is fixed.
+    chooser: Option<Arc<Budget>>,
 }
 
 #[derive(Clone)]
 enum Kind {
     Set(Arc<Form>),
     Certificate,
-}
-
-impl Wanted {
-    fn at(target: &Target, kind: Kind) -> Self {
-        Self {
-            slot: target.as_str().to_owned(),
-            target: target.clone(),
-            chosen: matches!(kind, Kind::Certificate),
-            kind,
-            shown: None,
-        }
-    }
 }
 
 impl Keyring {
@@ -127,8 +137,14 @@ impl Keyring {
     /// the key is for the caller to see. An error where it lacks the key and no newer one could be had: the platform
     /// may have changed its keys.
     pub async fn key_set(&self, target: &Target, kid: Option<&str>, now: Timestamp) -> Result<Arc<KeySet>, FetchError> {
-        self.set(Wanted::at(target, Kind::Set(Form::Jwks.into())), kid, now)
-            .await
+        let wanted = Wanted {
+            slot: target.as_str().to_owned(),
+            target: target.clone(),
+            kind: Kind::Set(Form::Jwks.into()),
+            shown: None,
+            chooser: None,
+        };
+        self.set(wanted, kid, now).await
     }
 
     /// The keys of a document at `target`, which is one of its own; `id` as for [`Keyring::key_set`].
@@ -144,7 +160,7 @@ impl Keyring {
             target: target.clone(),
             kind: Kind::Set(document.form().clone()),
             shown: document.shown().cloned(),
-            chosen: document.is_by_id(),
+            chooser: document.is_by_id().then(|| document.hosts().budget.clone()),
         };
         self.set(wanted, id, now).await
     }
@@ -157,13 +173,22 @@ impl Keyring {
         }
     }
 
-    /// The certificate at `target`. Who may have issued it is not asked: like the platforms' own kits, it is believed
-    /// because the platform's host served it over TLS.
-    pub async fn certificate(&self, target: &Target, now: Timestamp) -> Result<Arc<Certificate>, FetchError> {
-        match self
-            .keys(&Wanted::at(target, Kind::Certificate), now, |_| false)
-            .await?
-        {
+    /// The certificate at `target`, which a delivery chose among `hosts`. Who may have issued it is not asked: like the
+    /// platforms' own kits, it is believed because the platform's host served it over TLS.
+    pub async fn certificate(
+        &self,
+        target: &Target,
+        hosts: &Hosts,
+        now: Timestamp,
+    ) -> Result<Arc<Certificate>, FetchError> {
+        let wanted = Wanted {
+            slot: target.as_str().to_owned(),
+            target: target.clone(),
+            kind: Kind::Certificate,
+            shown: None,
+            chooser: Some(hosts.budget.clone()),
+        };
+        match self.keys(&wanted, now, |_| false).await? {
             Keys::Certificate(certificate) => Ok(certificate),
             Keys::Set(_) => Err(unusable(target, "is used as a key set elsewhere")),
         }
@@ -200,13 +225,13 @@ impl Keyring {
 
     /// Fetches a URL that a verified delivery asks to be fetched, to confirm a subscription.
     pub async fn confirm(&self, target: &Target, now: Timestamp) -> Result<(), FetchError> {
-        spend(&self.confirmations, now.as_second())?;
+        self.confirmations.spend(now.as_second())?;
         self.fetcher()?.get(target, None).await.map(drop)
     }
 
     async fn keys(&self, wanted: &Wanted, now: Timestamp, lacks: impl Fn(&Keys) -> bool) -> Result<Keys, FetchError> {
         let now = now.as_second();
-        let slot = self.slot(&wanted.slot);
+        let slot = self.slot(wanted);
         self.recall(&slot, wanted)?;
         if let Some(keys) = self.cached(&slot, wanted, now, &lacks) {
             return Ok(keys);
@@ -224,9 +249,8 @@ impl Keyring {
         if let (true, Some(error)) = (rests, state.error) {
             return Err(error);
         }
-        // A URL of our own is asked once a `REST` at most: strangers who make up others must not use up its share.
-        if wanted.chosen {
-            spend(&self.minute, now)?;
+        if let Some(chooser) = &wanted.chooser {
+            chooser.spend(now)?;
         }
         let fetcher = self.fetcher()?.clone();
         let task = refresh(fetcher, slot.clone(), wanted.clone(), now, flight);
@@ -265,12 +289,16 @@ impl Keyring {
         Some(keys)
     }
 
-    fn slot(&self, name: &str) -> Arc<Slot> {
-        let mut slots = lock(&self.slots);
-        if let Some(slot) = slots.get(name) {
+    fn slot(&self, wanted: &Wanted) -> Arc<Slot> {
+        let (slots, most) = match wanted.chooser {
+            Some(_) => (&self.chosen, MOST_URLS),
+            None => (&self.fixed, usize::MAX),
+        };
+        let mut slots = lock(slots);
+        if let Some(slot) = slots.get(&wanted.slot) {
             return slot.clone();
         }
-        if slots.len() >= MOST_URLS {
+        if slots.len() >= most {
             // URLs that never led to a key go first: whoever names many of those must not push out good ones.
             let oldest = slots
                 .iter()
@@ -280,26 +308,13 @@ impl Keyring {
                 slots.remove(&url);
             }
         }
-        slots.entry(name.to_owned()).or_default().clone()
+        slots.entry(wanted.slot.clone()).or_default().clone()
     }
 
     fn fetcher(&self) -> Result<&Fetcher, FetchError> {
         let fetcher = self.fetcher.get_or_init(|| Fetcher::new(&self.settings));
         fetcher.as_ref().map_err(|reason| FetchError::Client(reason.clone()))
     }
-}
-
-fn spend(budget: &Mutex<(i64, u32)>, now: i64) -> Result<(), FetchError> {
-    let mut minute = lock(budget);
-    let this = now.div_euclid(60);
-    if minute.0 != this {
-        *minute = (this, 0);
-    }
-    if minute.1 >= NEW_URLS_A_MINUTE {
-        return Err(FetchError::TooMany);
-    }
-    minute.1 += 1;
-    Ok(())
 }
 
 /// Fetches and enters the result; `flight` is held until then.

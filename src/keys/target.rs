@@ -1,9 +1,12 @@
 //! Which URLs and addresses may be called at all.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use reqwest::Url;
+
+use super::Budget;
 
 /// A URL that may be fetched: its host was allowed by a provider's data. Made by [`Hosts::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ impl Target {
 pub struct Hosts {
     patterns: Vec<String>,
     path_suffix: Option<String>,
+    /// For URLs that deliveries choose among these. Every source has its own, as its rules are compiled for it alone.
+    pub(super) budget: Arc<Budget>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +57,7 @@ impl Hosts {
         Self {
             patterns: patterns.to_vec(),
             path_suffix: path_suffix.map(str::to_owned),
+            budget: Arc::default(),
         }
     }
 

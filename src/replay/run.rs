@@ -189,7 +189,8 @@ impl Run<'_> {
             let event = event.clone();
             async move { outlet.confirm(event).await }.boxed()
         };
-        // The first poll hands the event over: so the order of the backlog is the order of a key.
+        // The first poll hands the event over: so the order of the backlog is the order of a key, as long as the
+        // destination takes events. One that had to be tried again may come behind those that were under way with it.
         let at_once = (&mut confirm).now_or_never();
         // A task of its own: what was sent is marked, whatever becomes of this run.
         let task = tokio::spawn(async move {

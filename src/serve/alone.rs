@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::destinations::Destinations;
 use super::{FLUSH, Running, ServeError, duplicates, keyring};
 use crate::config::Loaded;
+use crate::http::Senders;
 use crate::replay::Replays;
 use crate::telemetry::Metrics;
 
@@ -31,6 +32,7 @@ impl Alone {
             keyring,
             duplicates,
             metrics,
+            senders: Senders::default(),
             replaying: Arc::new(Semaphore::new(1)),
         };
         let (_, replays) = running.gateway(&mut destinations, None).await?;

@@ -25,7 +25,6 @@ use crate::destination::{Feed, Finding};
 use crate::duplicates::{Duplicates, Store};
 use crate::http::{Endpoint, Gateway, Health, Limits, Senders, Server};
 use crate::keys::Keyring;
-use crate::rate::{ByAddress, Strangers};
 use crate::replay::Replays;
 use crate::telemetry::Metrics;
 
@@ -112,9 +111,11 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
         keyring,
         duplicates,
         metrics: metrics.clone(),
+        senders: Senders::default(),
         replaying: Arc::new(Semaphore::new(1)),
     };
     let (gateway, replays) = running.gateway(&mut destinations, None).await?;
+    running.senders = gateway.senders.clone();
     let gateway = Arc::new(ArcSwap::from_pointee(gateway));
     let replays = Arc::new(ArcSwap::from_pointee(replays));
     let state = Arc::new(ArcSwap::from_pointee(destinations.state(to_journal(&running.loaded))));
@@ -228,6 +229,8 @@ struct Running {
     keyring: Arc<Keyring>,
     duplicates: Arc<Duplicates>,
     metrics: Metrics,
+    /// What is served with now.
+    senders: Senders,
     /// One replay at a time, also across reloads.
     replaying: Arc<Semaphore>,
 }
@@ -297,10 +300,7 @@ impl Running {
                 max_in_flight: ingress.max_in_flight,
                 max_body_memory: ingress.max_body_memory.as_usize(),
             },
-            senders: Senders {
-                by_address: ingress.rate_by_address.map(ByAddress::new),
-                strangers: ingress.rate_of_strangers.map(Strangers::new),
-            },
+            senders: self.senders.follow(ingress.rate_by_address, ingress.rate_of_strangers),
             unknown: Arc::new(self.metrics.source("unknown", &[])),
         };
         Ok((gateway, replays))
@@ -322,6 +322,7 @@ impl Running {
         let certified = next.certified.clone();
         let (gateway, replays) = self.gateway(destinations, Some(&next)).await?;
         self.loaded = next;
+        self.senders = gateway.senders.clone();
         Ok((gateway, replays, certified))
     }
 

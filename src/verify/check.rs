@@ -264,11 +264,16 @@ impl Alternative {
                 let target = hosts
                     .check(named)
                     .map_err(|error| VerifyError::Malformed(format!("{url}: {error}")))?;
-                let certificate = keyring.certificate(&target, now).await.map_err(|error| match error {
-                    // The delivery named it: where the platform's host knows no such file, that is the sender's fault.
-                    FetchError::Status { status: 400..=499, .. } => VerifyError::Malformed(format!("{url}: {error}")),
-                    error => VerifyError::KeysUnavailable(error.to_string()),
-                })?;
+                let certificate = keyring
+                    .certificate(&target, hosts, now)
+                    .await
+                    .map_err(|error| match error {
+                        // The delivery named it: where the platform's host knows no such file, that is the sender's fault.
+                        FetchError::Status { status: 400..=499, .. } => {
+                            VerifyError::Malformed(format!("{url}: {error}"))
+                        }
+                        error => VerifyError::KeysUnavailable(error.to_string()),
+                    })?;
                 if !certificate.valid_at(now) {
                     return Err(VerifyError::Malformed(format!(
                         "{url}: certificate is not valid at this time"

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use hooksluice::handshake::MOST_CAPTURED;
+use hooksluice::handshake::{MOST_CAPTURED, MOST_OF_ONE};
 
 use crate::support::gateway::Setup;
 use crate::support::sign::hmac_sha256;
@@ -11,7 +11,7 @@ use crate::support::{Gateway, http};
 #[test]
 fn a_told_secret_is_shown_to_the_operator_and_used_by_nobody() {
     let setup = Setup::new(
-        "sources:\n  notion: { provider: notion, capture: \"{dir}/told\" }\n  asana: { provider: asana, capture: \"{dir}/asana\" }\n",
+        "ingress: { listen: 127.0.0.1:0, drain_delay: 0s, trusted_proxies: [127.0.0.0/8] }\nsources:\n  notion: { provider: notion, capture: \"{dir}/told\" }\n  asana: { provider: asana, capture: \"{dir}/asana\" }\n",
     );
     let gateway = setup.start();
     let json = [("content-type", "application/json")];
@@ -53,9 +53,23 @@ fn a_told_secret_is_shown_to_the_operator_and_used_by_nobody() {
         assert_eq!(reply.status, 503);
         assert!(reply.header("retry-after").is_some());
     }
-    // Nobody fills a disk with it.
+    // Nobody fills a disk with it, nor one stranger the file.
+    let tell_from = |address: &str, secret: &str| {
+        let body = serde_json::json!({"verification_token": secret}).to_string();
+        let headers = [json[0], ("x-forwarded-for", address)];
+        gateway.post("/in/notion", &headers, body.as_bytes()).status
+    };
+    let told: Vec<u16> = (0..20)
+        .map(|n| tell_from("203.0.113.1", &format!("made-up-{n}")))
+        .collect();
+    assert_eq!(
+        told.iter().filter(|status| **status == 200).count(),
+        MOST_OF_ONE,
+        "{told:?}"
+    );
+    assert_eq!(tell_from("198.51.100.7", "another"), 200, "there is room for another");
     for n in 0..40 {
-        tell(&format!("made-up-{n}"));
+        tell_from(&format!("192.0.2.{n}"), &format!("made-up-too-{n}"));
     }
     let text = std::fs::read_to_string(&file).expect("a file");
     assert_eq!(text.lines().count(), MOST_CAPTURED);

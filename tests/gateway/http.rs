@@ -295,3 +295,28 @@ fn http_is_not_spoken_on_the_tls_port() {
     let _ = stream.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP"));
 }
+
+/// A stranger could keep a connection over HTTP/2, where actix does not end it with the answer.
+#[test]
+fn the_tls_port_speaks_http_1_1_and_no_http_2() {
+    let setup = Setup::new(&format!(
+        "ingress: {{ listen: 127.0.0.1:0, drain_delay: 0s, tls: {{ certificate: {{dir}}/tls.crt, key: {{dir}}/tls.key }} }}\n{SOURCES}"
+    ));
+    certificate(setup.path(), "only");
+    let gateway = setup.start();
+    let address = gateway.ingress.trim_start_matches("https://");
+    let negotiated = |offered: &str| {
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                &format!("openssl s_client -connect {address} -alpn {offered} </dev/null 2>/dev/null"),
+            ])
+            .output()
+            .expect("openssl runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let both = negotiated("h2,http/1.1");
+    assert!(both.contains("ALPN protocol: http/1.1"), "{both}");
+    let alone = negotiated("h2");
+    assert!(!alone.contains("ALPN protocol: h2"), "{alone}");
+}

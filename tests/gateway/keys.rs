@@ -64,15 +64,17 @@ async fn a_key_set_is_fetched_once_and_kept() {
     // A certificate's place is its own.
     let page = platform.page("/cert.pem", RSA.certificate.clone());
     let now = Timestamp::now();
+    let hosts = Hosts::default();
     let certificate = keyring
-        .certificate(&platform.target("/cert.pem"), now)
+        .certificate(&platform.target("/cert.pem"), &hosts, now)
         .await
         .expect("a certificate");
     assert!(certificate.valid_at(now) && !certificate.valid_at(at(0)));
-    assert!(keyring.certificate(&platform.target("/cert.pem"), now).await.is_ok());
+    let again = keyring.certificate(&platform.target("/cert.pem"), &hosts, now).await;
+    assert!(again.is_ok());
     assert_eq!(page.asked(), 1);
     assert!(
-        keyring.certificate(&target, at(START)).await.is_err(),
+        keyring.certificate(&target, &hosts, at(START)).await.is_err(),
         "a key set is no certificate"
     );
     platform.stop().await;
@@ -280,18 +282,28 @@ async fn a_failed_url_rests_for_a_minute() {
     platform.stop().await;
 }
 
+/// What a stranger can do before anything of it is believed: name URLs that are not there.
 #[actix_web::test]
-async fn new_urls_are_bounded_and_push_out_no_good_ones() {
+async fn urls_that_deliveries_choose_are_bounded_for_each_source_and_starve_no_other() {
     let platform = Platform::start();
     let page = platform.page("/set", set_of(&[("a", &ed25519())]));
+    platform.page("/other", set_of(&[("b", &ed25519())]));
+    let good = platform.page("/cert.pem", RSA.certificate.clone());
     let (keyring, target) = (keyring(), platform.target("/set"));
+    let (loud, quiet) = (Hosts::default(), Hosts::default());
     assert_eq!(has(&keyring, &target, "a", START).await, Ok(true));
+    assert!(
+        keyring
+            .certificate(&platform.target("/cert.pem"), &loud, at(START))
+            .await
+            .is_ok()
+    );
     let mut outcomes = Vec::new();
     for n in 0..300 {
         let made_up = platform.target(&format!("/made-up-{n}"));
         outcomes.push(
             keyring
-                .certificate(&made_up, at(START))
+                .certificate(&made_up, &loud, at(START))
                 .await
                 .expect_err("nothing there"),
         );
@@ -300,13 +312,39 @@ async fn new_urls_are_bounded_and_push_out_no_good_ones() {
         .iter()
         .filter(|error| matches!(error, FetchError::Status { .. }))
         .count();
-    assert_eq!(asked, 60);
-    assert!(outcomes[60..].iter().all(|error| *error == FetchError::TooMany));
+    assert_eq!(asked, 59);
+    assert!(outcomes[59..].iter().all(|error| *error == FetchError::TooMany));
+    // What is known stays, and is not asked for again.
     assert_eq!(has(&keyring, &target, "a", START + 1).await, Ok(true));
+    assert!(
+        keyring
+            .certificate(&platform.target("/cert.pem"), &loud, at(START))
+            .await
+            .is_ok()
+    );
+    assert_eq!((page.asked(), good.asked()), (1, 1));
+    // Another source's keys come, fixed and chosen.
+    assert_eq!(has(&keyring, &platform.target("/other"), "b", START).await, Ok(true));
+    let missing = keyring
+        .certificate(&platform.target("/missing.pem"), &quiet, at(START))
+        .await;
+    assert!(matches!(missing, Err(FetchError::Status { .. })), "{missing:?}");
+    platform.stop().await;
+}
+
+/// A URL of the definition's own that fails rests its minute, however many URLs deliveries name meanwhile.
+#[actix_web::test]
+async fn a_fixed_url_is_not_forgotten_for_those_that_deliveries_choose() {
+    let platform = Platform::start();
+    let page = platform.set("/set", 500, vec![], "", None);
+    let (keyring, target, hosts) = (keyring(), platform.target("/set"), Hosts::default());
+    assert!(has(&keyring, &target, "a", START).await.is_err());
+    for n in 0..300 {
+        let made_up = platform.target(&format!("/made-up-{n}"));
+        assert!(keyring.certificate(&made_up, &hosts, at(START)).await.is_err());
+    }
+    assert!(has(&keyring, &target, "a", START + 1).await.is_err());
     assert_eq!(page.asked(), 1);
-    // What a source is configured with is not what strangers made up.
-    platform.page("/another", set_of(&[("b", &ed25519())]));
-    assert_eq!(has(&keyring, &platform.target("/another"), "b", START).await, Ok(true));
     platform.stop().await;
 }
 

@@ -106,7 +106,8 @@ fn a_copied_definition_is_led_to_green() {
     newcomer.write(
         "capture.http",
         &format!(
-            "POST /hook HTTP/1.1\nHost: hooks.example.com\n{}\n\n{text}",
+            "POST /hook HTTP/1.1\nHost: hooks.example.com\nAuthorization: Bearer private\nCookie: session=private\n\
+             X-Amzn-Oidc-Data: private\nX-Forwarded-Client-Cert: private\nUser-Agent: Acme/1\n{}\n\n{text}",
             headers.join("\n")
         ),
     );
@@ -120,11 +121,17 @@ fn a_copied_definition_is_led_to_green() {
     );
     let (code, said) = newcomer.run(&format!("{record} --sign"));
     assert_eq!(code, 0, "{said}");
+    let (code, again) = newcomer.run(&format!("{record} --sign"));
+    assert_eq!(
+        (code, again.contains("holds a recorded delivery")),
+        (2, true),
+        "{again}"
+    );
     let (code, said) = newcomer.run("providers lint --path schemas acme");
     assert_eq!(code, 0, "{said}");
     let recorded = std::fs::read_to_string(body.with_extension("toml")).expect("the sheet");
     assert!(
-        recorded.contains("Signed by ourselves") && !recorded.contains("Host"),
+        recorded.contains("Signed by ourselves") && !recorded.contains("host") && !recorded.contains("private"),
         "{recorded}"
     );
     assert_eq!(std::fs::read_to_string(&body).expect("the body"), text, "byte for byte");
@@ -180,6 +187,10 @@ fn what_cannot_be_made_is_said() {
         ("providers new acme --from strpe", "did you mean `stripe`?"),
         ("providers new acme --from hmac", "without a definition"),
         ("providers record stripe x --secret-env TEST_KEY", "--path DIR"),
+        (
+            "providers record stripe ../x --path . --secret-env TEST_KEY",
+            "cannot be the name of a sample",
+        ),
     ] {
         let (code, said) = newcomer.run(line);
         assert_eq!((code, said.contains(words)), (2, true), "{line}: {said}");

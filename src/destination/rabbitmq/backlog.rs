@@ -17,6 +17,10 @@ use crate::event;
 /// How long one answer of the broker may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Times that a message came back, from which on it is said. Quorum queues drop it (or dead-letter it) after 20, unless
+/// they are told otherwise; AMQP tells nobody a queue's arguments, but each message its count.
+const MANY_RETURNS: i64 = 10;
+
 pub(super) struct RabbitBacklog {
     connection: Connection,
     channel: Channel,
@@ -24,6 +28,7 @@ pub(super) struct RabbitBacklog {
     total: u64,
     got: u64,
     passed_over: u64,
+    warned: bool,
 }
 
 pub(super) async fn open(
@@ -63,6 +68,7 @@ pub(super) async fn open(
         total: depth.into(),
         got: 0,
         passed_over: 0,
+        warned: false,
     })
 }
 
@@ -111,6 +117,14 @@ impl Backlog for RabbitBacklog {
             // Somebody else has taken the rest.
             let Some(got) = got else { break };
             self.got += 1;
+            if let Some(count) = returns(&got).filter(|count| *count >= MANY_RETURNS && !self.warned) {
+                self.warned = true;
+                tracing::warn!(
+                    queue = %self.queue,
+                    count,
+                    "messages came back to this queue many times, and its delivery limit (20, unless `x-delivery-limit` or a policy says otherwise) takes them away: every dry run or narrow replay counts; lift the limit"
+                );
+            }
             let event = read(&got);
             if event.as_ref().is_ok_and(|event| !selection.takes_event(event)) {
                 self.passed_over += 1;
@@ -152,6 +166,18 @@ impl Backlog for RabbitBacklog {
         };
         let _ = tokio::time::timeout(PATIENCE, goodbye).await;
     }
+}
+
+/// How often a quorum queue got this message back.
+fn returns(got: &BasicGetMessage) -> Option<i64> {
+    let headers = got.delivery.properties.headers().as_ref()?.inner();
+    headers.iter().find_map(|(name, value)| match value {
+        AMQPValue::LongLongInt(count) if name.as_str() == "x-delivery-count" => Some(*count),
+        AMQPValue::LongInt(count) if name.as_str() == "x-delivery-count" => Some((*count).into()),
+        AMQPValue::ShortInt(count) if name.as_str() == "x-delivery-count" => Some((*count).into()),
+        AMQPValue::ShortShortInt(count) if name.as_str() == "x-delivery-count" => Some((*count).into()),
+        _ => None,
+    })
 }
 
 fn read(got: &BasicGetMessage) -> Result<event::Event, String> {

@@ -26,7 +26,7 @@ pub struct Settings {
     #[serde(default = "default_routing_key")]
     pub routing_key: String,
     /// Declares the exchange as a durable topic exchange, and for quarantine a durable fanout exchange with a durable
-    /// queue of the same name bound to it. Consumers declare and bind queues of their own. Default `false`. `…__DECLARE`
+    /// queue of the same name bound to it, of the virtual host's default type. Consumers declare and bind queues of their own. Default `false`. `…__DECLARE`
     #[serde(default)]
     pub declare: bool,
     /// Channels for the main exchange; events of one key share a channel. From 1 to 64. Default 2. `…__CHANNELS`
@@ -165,7 +165,10 @@ impl Settings {
     /// What the parser says may quote the URL, password and all: it is not passed on.
     fn uri(&self) -> Result<AMQPUri, String> {
         let secret = self.url.load().map_err(|error| error.to_string())?;
-        let parsed = secret.expose_str().and_then(|text| text.parse::<AMQPUri>().ok());
+        // Of `amqp:/host` the parser makes a virtual host on localhost.
+        let has_host = |text: &&str| text.split_once(':').is_some_and(|(_, rest)| rest.starts_with("//"));
+        let text = secret.expose_str().filter(has_host);
+        let parsed = text.and_then(|text| text.parse::<AMQPUri>().ok());
         let mut uri = parsed.ok_or(
             "is not an AMQP URL; write `amqp://user:password@host:5672/%2f`, with special characters percent-encoded",
         )?;

@@ -22,6 +22,8 @@ fn a_bad_url_is_refused_without_showing_it() {
         "amqp://u:canary@host:port/%2f",
         "canary",
         "amqp://u:canary@host/",
+        "amqp:/canary",
+        "amqps:/canary/",
     ] {
         let found = problems(json!({ "url": url, "exchange": "e" }));
         assert_eq!(found.len(), 1, "{url}: {found:?}");

@@ -253,3 +253,53 @@ async fn a_gateway_killed_while_it_replays_a_queue_loses_nothing() {
     assert_eq!(marked, ids(80), "nothing lost, and all marked");
     assert!(count >= 80, "{count}");
 }
+
+/// A dry run gives back what it was lent, and a quorum queue counts that up to its limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_counts_returns_is_warned_of_before_it_loses_events() {
+    let _calm = brokers::calm().await;
+    let exchange = fresh("replay-quorum");
+    let gateway = setup(&to_rabbitmq(&exchange)).start();
+    gateway.wait_for("it is up", |g| {
+        g.metric("hooksluice_destination_up", &["destination=\"queue\""]) == 1.0
+    });
+    let queues = Queues::open().await;
+    let quorum = format!("quorum.{exchange}");
+    let mut arguments = FieldTable::default();
+    arguments.insert(
+        "x-queue-type".into(),
+        lapin::types::AMQPValue::LongString("quorum".into()),
+    );
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..Default::default()
+    };
+    let declared = queues.channel.queue_declare(quorum.as_str().into(), durable, arguments);
+    declared.await.expect("declared");
+    let bound = queues.channel.queue_bind(
+        quorum.as_str().into(),
+        format!("dlq.{exchange}").as_str().into(),
+        "".into(),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    );
+    bound.await.expect("bound");
+    push(&gateway, "counted", BROKEN);
+    gateway.wait_for("the broker has it", |g| g.metric("hooksluice_spool_events", &[]) == 0.0);
+    let dry = [
+        "quarantine",
+        "replay",
+        "--from",
+        "queue",
+        "--queue",
+        &quorum,
+        "--dry-run",
+    ];
+    for _ in 0..10 {
+        let (_, said) = replay(&gateway, &dry);
+        assert_eq!(counts(&said).iter().sum::<u64>(), 1, "{said}");
+        assert!(!gateway.log().contains("delivery limit"));
+    }
+    replay(&gateway, &dry);
+    assert!(gateway.log().contains("delivery limit"), "{}", gateway.log());
+}
