@@ -7,9 +7,10 @@
 //! identities share one by chance with a probability of about 10⁻²⁷, and making one on purpose takes 2⁶⁴ tries of a
 //! sender who must sign them all, to suppress an event of his own source.
 //!
-//! Memory: about 30 bytes an entry, at most [`Settings::max_entries`]; the oldest go first, in eighths.
+//! Memory: about 20 bytes an entry when full, at most [`Settings::max_entries`]; the oldest go first, in ninths.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
@@ -22,21 +23,21 @@ use crate::units::HumanDuration;
 
 /// What makes two deliveries certainly the same event: source, id, and the bytes' digest (absent
 /// where the provider's data says that a retry's bytes may differ and the id is signed).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
-    pub source: Arc<str>,
-    pub id: Box<str>,
-    pub sha256: Option<Box<str>>,
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'e> {
+    pub source: &'e str,
+    pub id: &'e str,
+    pub sha256: Option<&'e str>,
 }
 
 /// `duplicates:` in the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// How long an event is remembered at least, if there is room; an eighth longer at most. Longer than the
+    /// How long an event is remembered at least, if there is room; a ninth longer at most. Longer than the
     /// platforms' retries, of which most end within a day. Default `24h`. `HOOKSLUICE__DUPLICATES__WINDOW`.
     pub window: HumanDuration,
-    /// Events that are remembered at most, 30 bytes of memory each; at most 1000000.
+    /// Events that are remembered at most, 20 bytes of memory each; at most 1000000.
     /// Default `1000000`. `HOOKSLUICE__DUPLICATES__MAX_ENTRIES`.
     pub max_entries: u32,
     /// `memory`: forgotten at a restart. `journal`: kept in the journal's file.
@@ -67,10 +68,33 @@ impl Default for Settings {
 
 /// Shards, so that claims seldom meet. A power of two.
 const SHARDS: usize = 16;
-/// A shard forgets in steps of one generation.
-const GENERATIONS: u32 = 8;
+/// A shard forgets in steps of one generation. Nine, so that a full one is a table of 8,192 places, nearly full, where
+/// [`MAX_ENTRIES`] are remembered; with eight it would be one of 16,384, half empty.
+const GENERATIONS: u32 = 9;
 
 type Key = [u8; 16];
+
+/// A key is a piece of a digest: it is its own hash.
+#[derive(Debug, Default)]
+struct OwnHash(u64);
+
+impl Hasher for OwnHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // The key's last bytes: the first choose the shard.
+        if let Some(last) = bytes.last_chunk() {
+            self.0 = u64::from_le_bytes(*last);
+        }
+    }
+
+    // An array says its length first.
+    fn write_usize(&mut self, _: usize) {}
+}
+
+type OwnHashes = BuildHasherDefault<OwnHash>;
 
 /// The memory. Clones are the same memory.
 #[derive(Clone, Debug)]
@@ -85,7 +109,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct Shard {
-    in_flight: HashMap<Key, watch::Receiver<Outcome>>,
+    /// With the way to tell the twins, once there is one: most deliveries have none.
+    in_flight: HashMap<Key, Option<watch::Sender<Outcome>>, OwnHashes>,
     generations: VecDeque<Generation>,
     /// Entries and milliseconds after which a new generation begins.
     entries: usize,
@@ -98,7 +123,7 @@ struct Generation {
     begun: i64,
     /// When the newest was remembered.
     newest: i64,
-    keys: HashSet<Key>,
+    keys: HashSet<Key, OwnHashes>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +148,6 @@ pub enum Claim {
 #[derive(Debug)]
 pub struct Ticket {
     key: Key,
-    outcome: watch::Sender<Outcome>,
     duplicates: Duplicates,
     open: bool,
 }
@@ -132,10 +156,10 @@ pub struct Ticket {
 #[derive(Debug)]
 pub struct Waiter(watch::Receiver<Outcome>);
 
-impl Identity {
+impl Identity<'_> {
     fn key(&self) -> Key {
         let mut hash = Sha256::new();
-        for part in [Some(&*self.source), Some(&*self.id), self.sha256.as_deref()] {
+        for part in [Some(self.source), Some(self.id), self.sha256] {
             // A length no part can have marks the absent one.
             let length = part.map_or(u64::MAX, |part| part.len() as u64);
             hash.update(length.to_le_bytes());
@@ -172,7 +196,7 @@ impl Duplicates {
         Self(Arc::new(Inner {
             shards: std::array::from_fn(|_| {
                 Mutex::new(Shard {
-                    in_flight: HashMap::new(),
+                    in_flight: HashMap::default(),
                     generations: VecDeque::new(),
                     entries,
                     span,
@@ -183,22 +207,21 @@ impl Duplicates {
         }))
     }
 
-    pub fn claim(&self, identity: &Identity, now: Timestamp) -> Claim {
+    pub fn claim(&self, identity: Identity<'_>, now: Timestamp) -> Claim {
         let key = identity.key();
         let now = now.as_millisecond();
         let mut shard = self.shard(&key);
-        if let Some(outcome) = shard.in_flight.get(&key) {
-            return Claim::InFlight(Waiter(outcome.clone()));
+        if let Some(twins) = shard.in_flight.get_mut(&key) {
+            let twins = twins.get_or_insert_with(|| watch::Sender::new(Outcome::Pending));
+            return Claim::InFlight(Waiter(twins.subscribe()));
         }
         shard.forget(now, self.0.window);
         if shard.knows(&key) {
             return Claim::Known;
         }
-        let (outcome, waiting) = watch::channel(Outcome::Pending);
-        shard.in_flight.insert(key, waiting);
+        shard.in_flight.insert(key, None);
         Claim::First(Ticket {
             key,
-            outcome,
             duplicates: self.clone(),
             open: true,
         })
@@ -238,10 +261,12 @@ impl Ticket {
         let now = now.as_millisecond();
         let mut shard = self.duplicates.shard(&self.key);
         shard.remember(self.key, now);
-        shard.in_flight.remove(&self.key);
+        let twins = shard.in_flight.remove(&self.key).flatten();
         drop(shard);
         self.open = false;
-        self.outcome.send_replace(Outcome::Durable);
+        if let Some(twins) = twins {
+            twins.send_replace(Outcome::Durable);
+        }
         if let Some(journal) = &self.duplicates.0.journal {
             // Nobody waits for this commit: lost with a crash, it costs a duplicate, which is allowed.
             drop(journal.write(Write::Remember(vec![(self.key, now + self.duplicates.0.window)])));
@@ -255,8 +280,10 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.open {
-            self.duplicates.shard(&self.key).in_flight.remove(&self.key);
-            self.outcome.send_replace(Outcome::Failed);
+            let twins = self.duplicates.shard(&self.key).in_flight.remove(&self.key).flatten();
+            if let Some(twins) = twins {
+                twins.send_replace(Outcome::Failed);
+            }
         }
     }
 }
@@ -274,7 +301,11 @@ impl Waiter {
 
 impl Shard {
     fn knows(&self, key: &Key) -> bool {
-        self.generations.iter().any(|generation| generation.keys.contains(key))
+        // Retries come soon: the newest first.
+        self.generations
+            .iter()
+            .rev()
+            .any(|generation| generation.keys.contains(key))
     }
 
     fn remember(&mut self, key: Key, now: i64) {
@@ -283,14 +314,14 @@ impl Shard {
             Some(last) => last.keys.len() >= self.entries || now - last.begun >= self.span,
         };
         if full {
-            // Room first: a generation more than allowed would be an eighth too much memory.
+            // Room first: a generation more than allowed would be a ninth too much memory.
             while self.generations.len() >= GENERATIONS as usize && self.is_crowded() {
                 self.generations.pop_front();
             }
             self.generations.push_back(Generation {
                 begun: now,
                 newest: now,
-                keys: HashSet::new(),
+                keys: HashSet::default(),
             });
         }
         if let Some(last) = self.generations.back_mut() {

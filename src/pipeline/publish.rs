@@ -118,7 +118,7 @@ async fn one(
         return Ok((event, Settled::Durable(durable)));
     };
     loop {
-        match source.duplicates.claim(&identity, clock::now()) {
+        match source.duplicates.claim(identity, clock::now()) {
             Claim::Known => return Ok((event, Settled::Duplicate)),
             Claim::First(ticket) => {
                 let durable = durable(way, &event, deadline).await?;
@@ -144,14 +144,14 @@ async fn durable(way: &Way, event: &Arc<Event>, deadline: Instant) -> Result<Dur
 
 /// What may suppress a copy of this event. None for a quarantined event: a redelivery after a mended
 /// schema must go through.
-fn identity(source: &Source, part: &CheckedPart<'_>, event: &Event) -> Option<Identity> {
+fn identity<'e>(source: &'e Source, part: &CheckedPart<'_>, event: &'e Event) -> Option<Identity<'e>> {
     if event.is_quarantined() || !event::identifies(&source.origin, part) {
         return None;
     }
     let id_alone = source.retry_bytes_differ && event.is_id_signed();
     Some(Identity {
-        source: source.origin.source().clone(),
-        id: event.id().into(),
-        sha256: (!id_alone).then(|| event.body_sha256().into()),
+        source: source.origin.source(),
+        id: event.id(),
+        sha256: (!id_alone).then(|| event.body_sha256()),
     })
 }

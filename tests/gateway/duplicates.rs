@@ -11,11 +11,11 @@ use proptest::prelude::*;
 
 use crate::journal::settings as journal_settings;
 
-fn identity(id: &str) -> Identity {
+fn identity(id: &str) -> Identity<'_> {
     Identity {
-        source: Arc::from("shop"),
-        id: id.into(),
-        sha256: Some("00".into()),
+        source: "shop",
+        id,
+        sha256: Some("00"),
     }
 }
 
@@ -31,27 +31,23 @@ fn first(claim: Claim) -> Ticket {
 }
 
 fn is_known(duplicates: &Duplicates, id: &str, now: Timestamp) -> bool {
-    matches!(duplicates.claim(&identity(id), now), Claim::Known)
+    matches!(duplicates.claim(identity(id), now), Claim::Known)
 }
 
 #[test]
 fn is_known_only_after_it_was_made_durable() {
     let duplicates = Duplicates::in_memory(&Settings::default());
-    first(duplicates.claim(&identity("a"), at(0))).failed();
-    drop(first(duplicates.claim(&identity("a"), at(1))));
-    first(duplicates.claim(&identity("a"), at(2))).durable(at(2));
+    first(duplicates.claim(identity("a"), at(0))).failed();
+    drop(first(duplicates.claim(identity("a"), at(1))));
+    first(duplicates.claim(identity("a"), at(2))).durable(at(2));
     assert!(is_known(&duplicates, "a", at(3)));
 }
 
 #[test]
 fn every_part_of_an_identity_counts() {
     let duplicates = Duplicates::in_memory(&Settings::default());
-    let part = |source: &str, id: &str, sha256: Option<&str>| Identity {
-        source: source.into(),
-        id: id.into(),
-        sha256: sha256.map(Into::into),
-    };
-    first(duplicates.claim(&part("a", "bc", Some("d")), at(0))).durable(at(0));
+    let part = |source: &'static str, id: &'static str, sha256| Identity { source, id, sha256 };
+    first(duplicates.claim(part("a", "bc", Some("d")), at(0))).durable(at(0));
     for other in [
         part("ab", "c", Some("d")),
         part("a", "b", Some("cd")),
@@ -60,10 +56,10 @@ fn every_part_of_an_identity_counts() {
         part("a", "bc", None),
         part("a", "bc", Some("e")),
     ] {
-        first(duplicates.claim(&other, at(0)));
+        first(duplicates.claim(other, at(0)));
     }
     assert!(matches!(
-        duplicates.claim(&part("a", "bc", Some("d")), at(0)),
+        duplicates.claim(part("a", "bc", Some("d")), at(0)),
         Claim::Known
     ));
 }
@@ -71,11 +67,11 @@ fn every_part_of_an_identity_counts() {
 #[tokio::test]
 async fn a_twin_waits_for_the_outcome_of_the_first() {
     let duplicates = Duplicates::in_memory(&Settings::default());
-    let ticket = first(duplicates.claim(&identity("a"), at(0)));
-    let Claim::InFlight(waiter) = duplicates.claim(&identity("a"), at(0)) else {
+    let ticket = first(duplicates.claim(identity("a"), at(0)));
+    let Claim::InFlight(waiter) = duplicates.claim(identity("a"), at(0)) else {
         panic!("nobody is at it")
     };
-    let Claim::InFlight(late) = duplicates.claim(&identity("a"), at(0)) else {
+    let Claim::InFlight(late) = duplicates.claim(identity("a"), at(0)) else {
         panic!("nobody is at it")
     };
     let waiting = tokio::spawn(waiter.durable());
@@ -87,18 +83,18 @@ async fn a_twin_waits_for_the_outcome_of_the_first() {
 #[tokio::test]
 async fn when_the_first_fails_one_twin_tries_itself_and_the_other_waits_for_it() {
     let duplicates = Duplicates::in_memory(&Settings::default());
-    let ticket = first(duplicates.claim(&identity("a"), at(0)));
-    let Claim::InFlight(one) = duplicates.claim(&identity("a"), at(0)) else {
+    let ticket = first(duplicates.claim(identity("a"), at(0)));
+    let Claim::InFlight(one) = duplicates.claim(identity("a"), at(0)) else {
         panic!("nobody is at it")
     };
-    let Claim::InFlight(two) = duplicates.claim(&identity("a"), at(0)) else {
+    let Claim::InFlight(two) = duplicates.claim(identity("a"), at(0)) else {
         panic!("nobody is at it")
     };
     // As when the request's task panics.
     drop(ticket);
     assert!(!one.durable().await && !two.durable().await);
-    let second = first(duplicates.claim(&identity("a"), at(1)));
-    let Claim::InFlight(waiter) = duplicates.claim(&identity("a"), at(1)) else {
+    let second = first(duplicates.claim(identity("a"), at(1)));
+    let Claim::InFlight(waiter) = duplicates.claim(identity("a"), at(1)) else {
         panic!("both tried")
     };
     second.durable(at(1));
@@ -106,26 +102,26 @@ async fn when_the_first_fails_one_twin_tries_itself_and_the_other_waits_for_it()
 }
 
 #[test]
-fn remembers_for_the_window_and_forgets_an_eighth_of_it_later() {
+fn remembers_for_the_window_and_forgets_a_ninth_of_it_later() {
     let duplicates = Duplicates::in_memory(&Settings {
         window: HumanDuration::from_secs(800),
         ..Settings::default()
     });
     for second in 0..300 {
-        first(duplicates.claim(&identity(&second.to_string()), at(second))).durable(at(second));
+        first(duplicates.claim(identity(&second.to_string()), at(second))).durable(at(second));
     }
     for second in [0, 50, 150, 299] {
         assert!(is_known(&duplicates, &second.to_string(), at(second + 799)), "{second}");
     }
-    drop(first(duplicates.claim(&identity("299"), at(299 + 901))));
+    drop(first(duplicates.claim(identity("299"), at(299 + 901))));
     assert!(!is_known(&duplicates, "0", at(299 + 901)));
 }
 
 #[test]
 fn a_clock_that_steps_back_forgets_nothing_early() {
     let duplicates = Duplicates::in_memory(&Settings::default());
-    first(duplicates.claim(&identity("a"), at(0))).durable(at(0));
-    first(duplicates.claim(&identity("b"), at(-3600))).durable(at(-3600));
+    first(duplicates.claim(identity("a"), at(0))).durable(at(0));
+    first(duplicates.claim(identity("b"), at(-3600))).durable(at(-3600));
     assert!(is_known(&duplicates, "a", at(-3600)) && is_known(&duplicates, "b", at(-3600)));
     assert!(is_known(&duplicates, "a", at(3600)) && is_known(&duplicates, "b", at(3600)));
 }
@@ -137,7 +133,7 @@ fn memory_is_bounded_and_the_oldest_go_first() {
         ..Settings::default()
     });
     for n in 0..50_000 {
-        first(duplicates.claim(&identity(&n.to_string()), at(n / 100))).durable(at(n / 100));
+        first(duplicates.claim(identity(&n.to_string()), at(n / 100))).durable(at(n / 100));
         assert!(duplicates.len() <= 12_800);
     }
     assert!(duplicates.len() > 12_800 * 3 / 4, "{} are left", duplicates.len());
@@ -159,9 +155,9 @@ async fn the_journal_remembers_across_a_restart() {
     };
     let journal = Journal::open(&file).unwrap();
     let duplicates = Duplicates::in_journal(&settings, &journal, at(0)).unwrap();
-    first(duplicates.claim(&identity("old"), at(0))).durable(at(0));
-    first(duplicates.claim(&identity("new"), at(500))).durable(at(500));
-    drop(first(duplicates.claim(&identity("failed"), at(500))));
+    first(duplicates.claim(identity("old"), at(0))).durable(at(0));
+    first(duplicates.claim(identity("new"), at(500))).durable(at(500));
+    drop(first(duplicates.claim(identity("failed"), at(500))));
     drop(duplicates);
     // What it remembers is queued before this.
     journal.close().await;
@@ -185,7 +181,7 @@ async fn of_many_twins_at_once_exactly_one_works_at_a_time_and_one_succeeds() {
             let (duplicates, working, tried) = (duplicates.clone(), working.clone(), tried.clone());
             tokio::spawn(async move {
                 loop {
-                    match duplicates.claim(&identity("a"), at(0)) {
+                    match duplicates.claim(identity("a"), at(0)) {
                         Claim::First(ticket) => {
                             assert_eq!(working.fetch_add(1, Ordering::SeqCst), 0, "two work on one event");
                             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -229,7 +225,7 @@ proptest! {
         let mut now = 0;
         for (id, succeeds, pause) in steps {
             now += pause;
-            match duplicates.claim(&identity(&id.to_string()), at(now)) {
+            match duplicates.claim(identity(&id.to_string()), at(now)) {
                 Claim::First(ticket) => {
                     let remembered = durable.get(&id).is_some_and(|then| now < then + window);
                     prop_assert!(!remembered, "{id} is forgotten after {} s", now - durable[&id]);
