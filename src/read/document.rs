@@ -6,7 +6,7 @@
 //! invalid UTF-8 are refused as there.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -199,17 +199,16 @@ impl<'d> Node<'d> {
                 format!("a number of more than {MAX_NUMBER} bytes at byte {at}"),
             ));
         }
-        let (refusal, left) = (Cell::new(None), Cell::new(MAX_VALUES));
+        let shared = Shared::default();
         let mut parser = sonic_rs::Deserializer::from_str(text);
         let parsed = Seed {
             remaining: MAX_DEPTH,
-            left: &left,
-            refusal: &refusal,
+            shared: &shared,
         }
         .deserialize(&mut parser)
         .and_then(|node| parser.end().map(|()| node));
         parsed.map_err(|error| {
-            refusal.take().unwrap_or_else(|| {
+            shared.refusal.take().unwrap_or_else(|| {
                 // The parser's own text quotes the body; only the place is ours to tell.
                 NotReadable::new("not-json", format!("not JSON at byte {}", error.offset()))
             })
@@ -276,17 +275,73 @@ impl<'d> Node<'d> {
     }
 }
 
-/// One level of the parse.
-#[derive(Clone, Copy)]
-struct Seed<'s> {
-    remaining: u16,
-    /// Values that may still come, on all levels.
-    left: &'s Cell<u32>,
+/// What all levels of a parse share.
+struct Shared<'d> {
+    /// Values that may still come.
+    left: Cell<u32>,
     /// Why we refused, where the parser would not have.
-    refusal: &'s Cell<Option<NotReadable>>,
+    refusal: Cell<Option<NotReadable>>,
+    /// Elements and members of the arrays and objects that are not yet complete, innermost last: each is then made in
+    /// one piece of its exact size.
+    items: Open<Node<'d>>,
+    entries: Open<(Cow<'d, str>, Node<'d>)>,
 }
 
-impl Seed<'_> {
+impl Default for Shared<'_> {
+    fn default() -> Self {
+        Self {
+            left: Cell::new(MAX_VALUES),
+            refusal: Cell::new(None),
+            items: Open::default(),
+            entries: Open::default(),
+        }
+    }
+}
+
+struct Open<T>(RefCell<Vec<T>>);
+
+impl<T> Default for Open<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T> Open<T> {
+    /// Room that is made at first: enough for most bodies. Not before it is needed, for most arrays are empty.
+    const ROOM: usize = 64;
+    /// What is longer is not copied where it stands alone.
+    const LONG: usize = 1024;
+
+    fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    fn push(&self, value: T) {
+        let mut open = self.0.borrow_mut();
+        if open.capacity() == 0 {
+            open.reserve_exact(Self::ROOM);
+        }
+        open.push(value);
+    }
+
+    /// What came from position `start` on.
+    fn complete(&self, start: usize) -> Vec<T> {
+        let mut open = self.0.borrow_mut();
+        if start == 0 && open.len() > Self::LONG {
+            return std::mem::take(&mut *open);
+        }
+        open.drain(start..).collect()
+    }
+}
+
+/// One level of the parse.
+#[derive(Clone, Copy)]
+struct Seed<'s, 'd> {
+    remaining: u16,
+    shared: &'s Shared<'d>,
+}
+
+impl Seed<'_, '_> {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
         match self.remaining.checked_sub(1) {
             Some(remaining) => Ok(Self { remaining, ..self }),
@@ -298,27 +353,29 @@ impl Seed<'_> {
     #[cold]
     #[inline(never)]
     fn refuse<E: de::Error>(self, reason: &'static str, detail: fmt::Arguments<'_>) -> E {
-        self.refusal.set(Some(NotReadable::new(reason, detail.to_string())));
+        self.shared
+            .refusal
+            .set(Some(NotReadable::new(reason, detail.to_string())));
         E::custom(reason)
     }
 }
 
-impl<'d> DeserializeSeed<'d> for Seed<'_> {
+impl<'d> DeserializeSeed<'d> for Seed<'_, 'd> {
     type Value = Node<'d>;
 
     #[inline]
     fn deserialize<D: de::Deserializer<'d>>(self, parser: D) -> Result<Node<'d>, D::Error> {
-        match self.left.get() {
+        match self.shared.left.get() {
             0 => Err(self.refuse("too-many-values", format_args!("more than {MAX_VALUES} values"))),
             left => {
-                self.left.set(left - 1);
+                self.shared.left.set(left - 1);
                 parser.deserialize_any(self)
             }
         }
     }
 }
 
-impl<'d> Visitor<'d> for Seed<'_> {
+impl<'d> Visitor<'d> for Seed<'_, 'd> {
     type Value = Node<'d>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -362,24 +419,23 @@ impl<'d> Visitor<'d> for Seed<'_> {
 
     fn visit_seq<A: SeqAccess<'d>>(self, mut access: A) -> Result<Node<'d>, A::Error> {
         let seed = self.deeper()?;
-        let mut items = Vec::new();
+        let items = &self.shared.items;
+        let start = items.len();
         while let Some(item) = access.next_element_seed(seed)? {
             items.push(item);
         }
-        Ok(Node::Array(items))
+        Ok(Node::Array(items.complete(start)))
     }
 
     fn visit_map<A: MapAccess<'d>>(self, mut access: A) -> Result<Node<'d>, A::Error> {
         let seed = self.deeper()?;
-        let mut entries = Vec::new();
+        let entries = &self.shared.entries;
+        let start = entries.len();
         while let Some(key) = access.next_key_seed(KeySeed)? {
-            // Not before: an empty object is two bytes, and must not cost hundreds.
-            if entries.is_empty() {
-                entries.reserve_exact(SMALL);
-            }
-            entries.push((key, access.next_value_seed(seed)?));
+            let value = access.next_value_seed(seed)?;
+            entries.push((key, value));
         }
-        match Members::new(entries) {
+        match Members::new(entries.complete(start)) {
             Ok(members) => Ok(Node::Object(members)),
             Err(at) => Err(self.refuse(
                 "duplicate-key",
