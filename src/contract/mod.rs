@@ -108,6 +108,14 @@ impl Verdict {
         }
     }
 
+    /// The contract that passed.
+    pub fn passed(&self) -> Option<&SchemaName> {
+        match self {
+            Self::Passed { schema } => Some(schema),
+            _ => None,
+        }
+    }
+
     /// Labels `type` and `version` of `hooksluice_contract_checks_total`: of the schema that judged,
     /// else [`OTHER`]. Never a sender's text.
     pub fn labels(&self) -> (&str, &str) {
@@ -183,15 +191,11 @@ impl Contracts {
         }
     }
 
-    /// Every (type, version) that a verdict can name; a type without a schema is [`OTHER`], with no version.
-    pub fn labels(&self) -> Vec<(String, String)> {
-        let mut labels: Vec<_> = self
-            .schemas
-            .names()
-            .map(|name| (name.event.clone(), name.version.clone()))
-            .collect();
-        labels.push((OTHER.to_owned(), String::new()));
-        labels
+    /// Every contract, in the order of their numbers.
+    pub fn names(&self) -> Vec<&SchemaName> {
+        let mut names: Vec<_> = self.schemas.names().map(|name| &**name).collect();
+        names.sort_by_key(|name| name.number);
+        names
     }
 
     /// Judges every part. Only in mode `enforce` is the whole delivery refused.

@@ -37,6 +37,8 @@ pub struct SchemaName {
     pub event: String,
     pub version: String,
     pub urn: Arc<str>,
+    /// Its place among the source's contracts, from 0.
+    pub number: usize,
 }
 
 /// One broken rule. The offending value is never in it.
@@ -75,8 +77,8 @@ pub(super) struct Schema {
 impl Schemas {
     pub(super) fn compile(provider: &str, files: Vec<SchemaFile>, problems: &mut Vec<String>) -> Self {
         let mut schemas = Self::default();
-        for file in files {
-            match compile(provider, &file) {
+        for (number, file) in files.into_iter().enumerate() {
+            match compile(provider, number, &file) {
                 Ok(schema) => schemas.0.entry(file.event.into()).or_default().push(schema),
                 Err(problem) => problems.push(format!("{}: {problem}", file.place)),
             }
@@ -128,7 +130,7 @@ impl Schemas {
 
 /// `format` stays an annotation in every draft: platforms' own dates, addresses and URLs stray from
 /// the RFCs, and a contract that must hold one says it by `pattern`.
-fn compile(provider: &str, file: &SchemaFile) -> Result<Schema, String> {
+fn compile(provider: &str, number: usize, file: &SchemaFile) -> Result<Schema, String> {
     // The strict parse finds what `serde_json` would let pass: a key said twice.
     Node::parse(file.text.as_bytes()).map_err(|error| format!("at the root: {error}"))?;
     let value: Value = serde_json::from_str(&file.text).map_err(|error| format!("at the root: {error}"))?;
@@ -152,6 +154,7 @@ fn compile(provider: &str, file: &SchemaFile) -> Result<Schema, String> {
         event: file.event.clone(),
         version: file.version.clone(),
         urn: format!("urn:hooksluice:contract:{provider}:{}:{}", file.event, file.version).into(),
+        number,
     };
     Ok(Schema {
         name: Arc::new(name),

@@ -10,7 +10,7 @@ use super::attribute::{Attribute, Text};
 use super::{Event, Origin, trace};
 use crate::clock::Timestamp;
 use crate::contract::{CheckedDelivery, CheckedPart, Verdict, Violation};
-use crate::delivery::RawDelivery;
+use crate::delivery::{Method, RawDelivery};
 use crate::read::{Document, clean};
 use crate::verify::Coverage;
 
@@ -42,7 +42,10 @@ pub fn events(origin: &Origin, checked: &CheckedDelivery<'_>, coverage: &Coverag
         key: proof.key.clone(),
         received: raw.received.to_string().into(),
         sha256: checked.sha256().into(),
-        method: raw.method.as_str().into(),
+        method: match &raw.method {
+            &Method::POST => Text::Static("POST"),
+            other => Text::Own(other.as_str().into()),
+        },
         // A URL may hold a token; only what the signature covers is needed, and meant, to be seen.
         url: (coverage.url || coverage.query).then(|| clean::without_controls(&raw.url).into()),
         headers: headers(origin, raw, coverage),
@@ -66,7 +69,7 @@ struct Shared {
     key: Option<Arc<str>>,
     received: Arc<str>,
     sha256: Arc<str>,
-    method: Arc<str>,
+    method: Text,
     url: Option<Arc<str>>,
     headers: Option<Arc<str>>,
     trace: Option<(Arc<str>, Option<Arc<str>>)>,
@@ -136,7 +139,7 @@ fn event(
         }
     }
     put(A::ReceivedTime, Text::Shared(shared.received.clone()));
-    put(A::HttpMethod, Text::Shared(shared.method.clone()));
+    put(A::HttpMethod, shared.method.clone());
     if let Some(url) = &shared.url {
         put(A::HttpUrl, Text::Shared(url.clone()));
     }

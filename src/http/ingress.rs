@@ -85,7 +85,7 @@ pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<I
         received: clock::now(),
         sender: origin.sender,
         // Anything up to the size of a head may stand there.
-        method: request.method().as_str().chars().take(LONGEST_METHOD).collect(),
+        method: shortened(request.method().as_str()).to_owned(),
         bytes: 0,
     };
     let Some(endpoint) = gateway.endpoints.get(request.path()).cloned() else {
@@ -123,6 +123,11 @@ pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<I
     } else {
         closing(response)
     }
+}
+
+/// A method is a token, of ASCII alone.
+fn shortened(method: &str) -> &str {
+    method.get(..LONGEST_METHOD).unwrap_or(method)
 }
 
 /// Ends the connection with this answer. Only who proved itself keeps one: actix bounds the time of a connection's first
@@ -303,8 +308,8 @@ fn remember(
 ) {
     ingress.recent.push(Entry {
         received: line.received,
-        source: line.source.to_string(),
-        sender: line.sender.map(|sender| sender.to_string()),
+        source: line.source.clone(),
+        sender: line.sender,
         method: line.method.clone(),
         bytes: line.bytes,
         outcome: outcome.as_str(),

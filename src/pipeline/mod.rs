@@ -117,10 +117,11 @@ pub async fn process(
         source.metrics.contract_check(labels, "broken");
         Refusal::Contract(enforced)
     })?;
-    for part in checked.parts() {
-        source
-            .metrics
-            .contract_check(part.verdict().labels(), part.verdict().result());
+    for verdict in checked.parts().iter().map(|part| part.verdict()) {
+        match verdict.passed() {
+            Some(schema) => source.metrics.contract_passed(schema.number),
+            None => source.metrics.contract_check(verdict.labels(), verdict.result()),
+        }
     }
 
     let events = event::events(&source.origin, &checked, &coverage);

@@ -301,7 +301,7 @@ impl Running {
                 max_body_memory: ingress.max_body_memory.as_usize(),
             },
             senders: self.senders.follow(ingress.rate_by_address, ingress.rate_of_strangers),
-            unknown: Arc::new(self.metrics.source("unknown", &[])),
+            unknown: Arc::new(self.metrics.source("unknown", &[], [])),
         };
         Ok((gateway, replays))
     }

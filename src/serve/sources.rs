@@ -124,6 +124,9 @@ impl Compiled {
     /// `target` finds a destination by its name; the configuration was checked to name only known ones.
     pub fn endpoint(self, loaded: &LoadedSource, shared: &Shared<'_>, target: impl Fn(&str) -> Target) -> Endpoint {
         let names: Vec<Arc<str>> = loaded.secrets.iter().map(|secret| secret.name.clone()).collect();
+        let contracts = self.contracts.names();
+        let contracts = contracts.iter().map(|name| (&*name.event, &*name.version));
+        let metrics = Arc::new(shared.metrics.source(&loaded.name, &names, contracts));
         let mut methods = vec![Method::POST];
         methods.extend(
             self.handshakes
@@ -159,7 +162,7 @@ impl Compiled {
                 retry_bytes_differ: loaded.definition.event.retry_bytes_differ,
                 keyring: shared.keyring.clone(),
                 ack_budget: loaded.ack_budget,
-                metrics: Arc::new(shared.metrics.source(&loaded.name, &names)),
+                metrics,
                 origin: self.origin,
                 verifier: self.verifier,
                 handshakes: self.handshakes,

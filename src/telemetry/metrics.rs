@@ -5,7 +5,7 @@
 //! delivery's future is dropped.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -211,8 +211,14 @@ impl Metrics {
             .unwrap_or_default()
     }
 
-    /// A source's metrics with their labels looked up once. `keys` are the names of its secrets.
-    pub fn source(&self, name: &str, keys: &[Arc<str>]) -> SourceMetrics {
+    /// A source's metrics with their labels looked up once. `keys` are the names of its secrets, `contracts` the types and
+    /// versions of its contracts in the order of their numbers.
+    pub fn source<'c>(
+        &self,
+        name: &str,
+        keys: &[Arc<str>],
+        contracts: impl IntoIterator<Item = (&'c str, &'c str)>,
+    ) -> SourceMetrics {
         let by_outcome = |vec: &IntCounterVec| Outcome::ALL.map(|o| vec.with_label_values(&[name, o.as_str()]));
         SourceMetrics {
             name: name.into(),
@@ -225,9 +231,23 @@ impl Metrics {
                 .iter()
                 .map(|key| (key.clone(), self.secret_uses.with_label_values(&[name, key.as_ref()])))
                 .collect(),
+            contracts_passed: contracts
+                .into_iter()
+                .map(|(event, version)| ContractPassed {
+                    labels: [name, event, version, "passed"].map(Box::from),
+                    counter: OnceLock::new(),
+                })
+                .collect(),
             all: self.clone(),
         }
     }
+}
+
+/// Looked up when it is first counted: most contracts of a source see no delivery, and need no series.
+#[derive(Debug)]
+struct ContractPassed {
+    labels: [Box<str>; 4],
+    counter: OnceLock<IntCounter>,
 }
 
 /// The metrics of one source.
@@ -240,6 +260,7 @@ pub struct SourceMetrics {
     in_flight: IntGauge,
     duration: Histogram,
     secret_uses: HashMap<Arc<str>, IntCounter>,
+    contracts_passed: Vec<ContractPassed>,
     all: Metrics,
 }
 
@@ -265,6 +286,15 @@ impl SourceMetrics {
         }
     }
 
+    /// The source's contract of that number was met.
+    pub fn contract_passed(&self, number: usize) {
+        if let Some(passed) = self.contracts_passed.get(number) {
+            let look_up = || self.all.contract_checks.with_label_values(&passed.labels);
+            passed.counter.get_or_init(look_up).inc();
+        }
+    }
+
+    /// Any other verdict.
     pub fn contract_check(&self, (event, version): (&str, &str), result: &str) {
         self.all
             .contract_checks

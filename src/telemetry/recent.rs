@@ -1,6 +1,7 @@
 //! The last deliveries and what became of each, for the inspector. Never bodies, secrets or signatures.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -14,8 +15,8 @@ const KEPT: usize = 500;
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     pub received: Timestamp,
-    pub source: String,
-    pub sender: Option<String>,
+    pub source: Arc<str>,
+    pub sender: Option<IpAddr>,
     pub method: String,
     /// Bytes of the body.
     pub bytes: usize,
@@ -35,10 +36,15 @@ pub struct Recent(Arc<Mutex<VecDeque<Entry>>>);
 impl Recent {
     pub fn push(&self, entry: Entry) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() == KEPT {
-            entries.pop_front();
-        }
+        let oldest = if entries.len() == KEPT {
+            entries.pop_front()
+        } else {
+            None
+        };
         entries.push_back(entry);
+        drop(entries);
+        // Freed when the lock is.
+        drop(oldest);
     }
 
     pub fn newest_first(&self) -> Vec<Entry> {

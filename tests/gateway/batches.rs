@@ -74,7 +74,7 @@ fn source(name: &str, recorded: Recorded, outlet: Outlet) -> Source {
         ack_budget: Duration::from_secs(5),
         capture: None,
         rate: None,
-        metrics: Arc::new(Metrics::new().source("batches", &[])),
+        metrics: Arc::new(Metrics::new().source("batches", &[], [])),
         verifier: recorded.verifier,
     }
 }
