@@ -108,15 +108,24 @@ pub fn get(address: &str, path: &str) -> String {
 
 /// Without a queue that is bound, every publish would be unroutable.
 pub fn bind_queue(url: &str, exchange: &str) {
-    use lapin::options::{QueueBindOptions, QueueDeclareOptions};
+    use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
     use lapin::types::FieldTable;
-    use lapin::{Connection, ConnectionProperties};
+    use lapin::{Connection, ConnectionProperties, ExchangeKind};
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let connection = Connection::connect(url, ConnectionProperties::default())
             .await
             .expect("RabbitMQ answers");
         let channel = connection.create_channel().await.expect("a channel");
+        // As the gateway declares it, which may not have come to it yet.
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        channel
+            .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default())
+            .await
+            .expect("declared");
         let arguments: FieldTable = {
             let mut table = FieldTable::default();
             // The queue keeps the last thousand: the benchmark is not about the broker's memory.
