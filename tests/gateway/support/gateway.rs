@@ -239,12 +239,6 @@ impl Gateway {
         child.wait().expect("it ends");
         self.directory.clone()
     }
-
-    pub fn running(&mut self) -> bool {
-        self.child
-            .as_mut()
-            .is_some_and(|child| child.try_wait().expect("asked").is_none())
-    }
 }
 
 impl Drop for Gateway {
@@ -259,7 +253,6 @@ impl Drop for Gateway {
 /// A row as `sqlite3` shows it to an operator.
 #[derive(Debug)]
 pub struct JournalRow {
-    pub sequence: i64,
     pub id: String,
     pub kind: String,
     pub attributes: serde_json::Value,
@@ -270,19 +263,16 @@ pub fn journal_rows(path: &Path, table: &str) -> Vec<JournalRow> {
     let connection = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
         .expect("the journal opens");
     let mut statement = connection
-        .prepare(&format!(
-            "SELECT seq, id, type, attributes, data FROM {table} ORDER BY seq"
-        ))
+        .prepare(&format!("SELECT id, type, attributes, data FROM {table} ORDER BY seq"))
         .expect("the table is there");
     statement
         .query_map([], |row| {
-            let attributes: String = row.get(3)?;
+            let attributes: String = row.get(2)?;
             Ok(JournalRow {
-                sequence: row.get(0)?,
-                id: row.get(1)?,
-                kind: row.get(2)?,
+                id: row.get(0)?,
+                kind: row.get(1)?,
                 attributes: serde_json::from_str(&attributes).expect("attributes are JSON"),
-                data: row.get(4)?,
+                data: row.get(3)?,
             })
         })
         .expect("rows")
