@@ -69,8 +69,8 @@ pub(crate) fn fields<'d>(content_type: &str, body: &'d [u8]) -> Result<Vec<Field
             });
         }
         let (text, behind) = part(&finder, begun)?;
-        // Two boundaries one behind the other share the line end between them.
-        let text = text.strip_prefix(b"\r\n").ok_or(malformed("a part is empty"))?;
+        // The line of a boundary ends with it. What follows may be a boundary again, which this line end belongs to as well.
+        let text = text.strip_prefix(b"\r\n").ok_or(NO_BOUNDARY)?;
         fields.extend(field(text)?);
         rest = behind;
     }
@@ -103,7 +103,9 @@ fn part<'d>(finder: &Finder<'_>, text: &'d [u8]) -> Result<(&'d [u8], &'d [u8])>
     Ok((before, &text[at + finder.needle().len()..]))
 }
 
-/// What follows a boundary, from the end of its line on. `None`: it was the closing one.
+const NO_BOUNDARY: Refused = malformed("a line begins like the boundary and is none");
+
+/// What follows a boundary and its padding. `None`: it was the closing one.
 fn line_end(rest: &[u8]) -> Result<Option<&[u8]>> {
     let (closes, padding) = match rest.strip_prefix(b"--") {
         Some(rest) => (true, rest),
@@ -111,11 +113,10 @@ fn line_end(rest: &[u8]) -> Result<Option<&[u8]>> {
     };
     let line = padding.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
     let line = &padding[line.unwrap_or(padding.len())..];
-    let ends = line.starts_with(b"\r\n");
     match closes {
-        true if ends || line.is_empty() => Ok(None),
-        false if ends => Ok(Some(line)),
-        _ => Err(malformed("a line begins like the boundary and is none")),
+        false => Ok(Some(line)),
+        true if line.is_empty() || line.starts_with(b"\r\n") => Ok(None),
+        true => Err(NO_BOUNDARY),
     }
 }
 

@@ -68,6 +68,23 @@ fn a_multipart_form_maps_to_json_in_order_and_without_its_files() {
     assert_eq!(part.found.subject.as_deref(), Some("3"));
 }
 
+/// The bodies as they sent them: the same two fields and a file.
+#[test]
+fn what_curl_and_the_clients_of_node_and_python_send_is_read() {
+    for sent in [
+        &include_bytes!("../../../fuzz/corpus/forms/multipart-curl")[..],
+        include_bytes!("../../../fuzz/corpus/forms/multipart-undici"),
+        include_bytes!("../../../fuzz/corpus/forms/multipart-urllib3"),
+    ] {
+        let text = std::str::from_utf8(sent).expect("UTF-8");
+        let (kind, body) = text.split_once('\n').expect("a content type");
+        let form = Form::multipart(kind, body.as_bytes()).unwrap_or_else(|refused| panic!("{refused}: {text}"));
+        assert_eq!(form.get("json"), Some(r#"{"a":"ü"}"#));
+        assert_eq!(form.get("a\"b"), Some("1"));
+        assert_eq!(form.get("f"), None);
+    }
+}
+
 #[test]
 fn a_multipart_form_s_json_field_is_unwrapped() {
     let lines = "[body]\nform_json_field = 'json'\n[event]\ntype = [{ json = '/type' }]";
