@@ -83,7 +83,7 @@ fn dropbox_sign_hears_what_it_asks_for_and_a_forger_does_not() {
         assert_eq!(post(&body).status, 401, "{}", String::from_utf8_lossy(&body));
     }
     let reply = post(&signed.body);
-    assert_eq!((reply.status, reply.text()), (200, "Hello API Event Received".into()));
+    assert_eq!((reply.status, reply.text()), (200, "Hello API Event Received"));
     assert!(
         reply
             .header("content-type")
