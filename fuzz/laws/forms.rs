@@ -1,5 +1,6 @@
 //! Forms: the fields are what the URL standard's parser finds, and the mapping to JSON says the same fields. What a body is
-//! taken for is what its content type says.
+//! taken for is what its content type says. The fields of a form, written as multipart, are read back; what is read of any
+//! multipart body is what a plain splitting of it at the boundary finds.
 //!
 //! The first line is the content type, the rest the body.
 
@@ -24,6 +25,7 @@ static READER: LazyLock<Reader> = LazyLock::new(|| {
 pub fn check(bytes: &[u8]) {
     let (content_type, body) = support::split_line(bytes);
     fields(body);
+    written_as_multipart(body);
     let Some(header) = support::header(b"content-type", content_type) else {
         return;
     };
@@ -45,10 +47,22 @@ pub fn check(bytes: &[u8]) {
             (Document::Unreadable(refused), Err(reason)) => assert_eq!(refused.reason, reason),
             (document, expected) => panic!("read as {document:?}, expected {expected:?}"),
         },
-        "multipart/form-data" => {
-            let is_multipart = matches!(&part.document, Document::Unreadable(refused) if refused.reason == "multipart");
-            assert!(is_multipart, "read as {:?}", part.document);
-        }
+        "multipart/form-data" => match (&part.document, split(content_type, body)) {
+            (Document::Form(node), Some(fields)) => {
+                let expected = members(&fields);
+                assert_eq!(to_value(node), expected);
+                let text = part.mapped.as_ref().expect("the form as JSON");
+                assert_eq!(serde_json::from_slice::<Value>(text).expect("JSON"), expected);
+            }
+            // A second boundary, or what looks like one, is for our reading alone.
+            (Document::Form(_), None) if content_type.to_ascii_lowercase().matches("boundary").count() != 1 => {}
+            (Document::Form(node), None) => panic!("read as {node:?}"),
+            (Document::Unreadable(refused), _) => {
+                let known = ["empty", "not-a-form", "not-utf8", "too-many-fields"];
+                assert!(known.contains(&refused.reason), "{refused}");
+            }
+            (document, _) => panic!("read as {document:?}"),
+        },
         _ => match Node::parse(body) {
             Ok(node) => assert_eq!(part.document, Document::Json(node)),
             Err(refused) => assert_eq!(part.document, Document::Unreadable(refused)),
@@ -126,16 +140,121 @@ fn mapped(body: &[u8]) -> Result<Value, &'static str> {
     for (name, value) in decoded.iter().take(MAX_FIELDS) {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| "not-utf8");
         let (name, value) = (text(name)?, Value::String(text(value)?));
-        match members.get_mut(&name) {
-            None => _ = members.insert(name, value),
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-        }
+        add(&mut members, name, value);
     }
     if decoded.len() > MAX_FIELDS {
         return Err("too-many-fields");
     }
     Ok(Value::Object(members))
+}
+
+/// The same fields, written the other way as browsers do: where they can be, they are read back.
+fn written_as_multipart(body: &[u8]) {
+    const BOUNDARY: &str = "----of the law";
+    let Ok(form) = Form::parse(body) else { return };
+    let is_plain = |name: &str| {
+        !name
+            .chars()
+            .any(|c| c.is_ascii_control() && !matches!(c, '\r' | '\n') || matches!(c, '\\' | '%'))
+    };
+    let holds_it = |value: &str| format!("\n{value}").contains(&format!("\n--{BOUNDARY}"));
+    if form
+        .iter()
+        .any(|(name, value)| !is_plain(name) || holds_it(value) || name.len() > 1024)
+        || form.iter().next().is_none()
+    {
+        return;
+    }
+    let mut written = String::new();
+    for (name, value) in form.iter() {
+        let name = name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
+        let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        written.extend([&head, value, "\r\n"]);
+    }
+    written.push_str(&format!("--{BOUNDARY}--\r\n"));
+    let content_type = format!("multipart/form-data; boundary=\"{BOUNDARY}\"");
+    let read = Form::multipart(&content_type, written.as_bytes()).expect("it is read");
+    assert_eq!(read, form);
+}
+
+/// The fields of a multipart body, found by cutting it at every line that begins with the boundary, whatever is in it.
+fn split(content_type: &str, body: &[u8]) -> Option<Vec<(String, String)>> {
+    if content_type.to_ascii_lowercase().matches("boundary").count() != 1 {
+        return None;
+    }
+    let boundary = content_type.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("boundary")
+            .then(|| value.trim_matches(['"', ' ', '\t']))
+    })?;
+    let delimiter = format!("\r\n--{boundary}").into_bytes();
+    let whole = [b"\r\n", body].concat();
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for at in 0..whole.len() {
+        if at >= start && whole[at..].starts_with(&delimiter) {
+            pieces.push(&whole[start..at]);
+            start = at + delimiter.len();
+        }
+    }
+    pieces.push(&whole[start..]);
+    let closing = pieces.iter().skip(1).position(|piece| piece.starts_with(b"--"))?;
+    let mut fields = Vec::new();
+    for piece in &pieces[1..=closing] {
+        let blank = piece.windows(4).position(|four| four == b"\r\n\r\n")?;
+        // A part whose first line is blank has no headers, and so no name.
+        let (head, value) = (std::str::from_utf8(&piece[..blank]).ok()?, &piece[blank + 4..]);
+        let disposition = head
+            .lines()
+            .find(|line| line.to_ascii_lowercase().starts_with("content-disposition:"))?;
+        let after = |key: &str| {
+            let mut found = None;
+            let mut quoted = false;
+            let text = disposition.as_bytes();
+            for at in 0..text.len() {
+                quoted ^= text[at] == b'"';
+                let is_start = at > 0 && matches!(text[at - 1], b';' | b' ' | b'\t' | b'"');
+                let rest = &text[at..];
+                if !quoted
+                    && is_start
+                    && rest.len() >= key.len()
+                    && rest[..key.len()].eq_ignore_ascii_case(key.as_bytes())
+                {
+                    found = found.or(Some(&disposition[at + key.len()..]));
+                }
+            }
+            found
+        };
+        if after("filename=").or(after("filename*=")).is_some() {
+            continue;
+        }
+        let name = after("name=")?;
+        let name = match name.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next()?,
+            None => name.split([';', ' ', '\t']).next()?,
+        };
+        let name = name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n");
+        fields.push((name, String::from_utf8(value.to_vec()).ok()?));
+    }
+    Some(fields)
+}
+
+/// A member a name, a list where the name is repeated.
+fn members(fields: &[(String, String)]) -> Value {
+    let mut members = serde_json::Map::new();
+    for (name, value) in fields {
+        add(&mut members, name.clone(), Value::String(value.clone()));
+    }
+    Value::Object(members)
+}
+
+fn add(members: &mut serde_json::Map<String, Value>, name: String, value: Value) {
+    match members.get_mut(&name) {
+        None => _ = members.insert(name, value),
+        Some(Value::Array(values)) => values.push(value),
+        Some(first) => *first = Value::Array(vec![first.take(), value]),
+    }
 }
 
 /// Names stand in the order in which they first came.

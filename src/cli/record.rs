@@ -113,11 +113,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
             request.push(line);
         }
     }
-    let is_form = raw
-        .headers
-        .text(&actix_web::http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-    let kind = if is_form { "form" } else { "json" };
+    let content_type = raw.headers.text(&actix_web::http::header::CONTENT_TYPE);
+    let kind = body_kind(content_type.unwrap_or_default());
     let sheet = sheet(args, &raw, at, kind, &secrets, (&request, &own))?;
     let (body, toml) = (
         folder.join(format!("samples/{}.{kind}", args.event)),
@@ -265,4 +262,13 @@ fn sheet(
         text.push_str(&format!("\n[signed.headers]\n{}\n", own.join("\n")));
     }
     Ok(text)
+}
+
+/// What the file of a sample's body ends with.
+pub(super) fn body_kind(content_type: &str) -> &'static str {
+    match content_type {
+        form if form.starts_with("application/x-www-form-urlencoded") => "form",
+        form if form.starts_with("multipart/form-data") => "multipart",
+        _ => "json",
+    }
 }

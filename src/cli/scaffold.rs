@@ -91,10 +91,9 @@ pub(super) fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
 
 /// How a sample's body is called.
 fn kind(sample: &Sample) -> &'static str {
-    let is_form = sample.request.headers.iter().any(|(name, value)| {
-        name.eq_ignore_ascii_case("content-type") && value.starts_with("application/x-www-form-urlencoded")
-    });
-    if is_form { "form" } else { "json" }
+    let mut headers = sample.request.headers.iter();
+    let content_type = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    super::record::body_kind(content_type.map_or("", |(_, value)| value))
 }
 
 /// What is to be said anew of every platform; the linter asks for each.

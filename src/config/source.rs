@@ -46,7 +46,7 @@ pub struct Source {
     /// Other ways for some event types; the first that matches counts.
     #[serde(default)]
     pub routes: Vec<Route>,
-    /// Publish the sender's bytes (`raw`), or a form as JSON (`json`). Default `raw`.
+    /// Publish the sender's bytes (`raw`), or a form or XML as JSON (`json`). Default `raw`.
     #[serde(default)]
     pub payload: Payload,
     /// Publish each element of a batch (`split`), or the signed body unsplit (`whole`). Default `split`.

@@ -195,7 +195,10 @@ fn has_contract(event: &Event) -> bool {
         // shadowed one was read.
         Some("violated") => match event.get(Attribute::Violations) {
             Some(violations) => names_a_contract(violations),
-            None => event.is_json() || event.content_type().starts_with("application/x-www-form-urlencoded"),
+            None => {
+                let forms = ["application/x-www-form-urlencoded", "multipart/form-data"];
+                event.is_json() || forms.iter().any(|form| event.content_type().starts_with(form))
+            }
         },
         _ => false,
     }

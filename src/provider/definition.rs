@@ -104,7 +104,7 @@ pub struct Setting {
 pub struct Find {
     pub header: Option<String>,
     pub query: Option<String>,
-    /// A field of a form body.
+    /// A field of a form body, url-encoded or multipart; a file is none.
     pub form: Option<String>,
     /// JSON pointer (RFC 6901) into the whole body.
     pub json: Option<String>,

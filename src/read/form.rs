@@ -1,9 +1,11 @@
-//! `application/x-www-form-urlencoded`, and its mapping to JSON.
+//! `application/x-www-form-urlencoded` and `multipart/form-data`, and their mapping to JSON.
 //!
 //! The mapping: an object with a member for each name, in order of first appearance; its value is
-//! the text, or an array of texts where the name is repeated. `+` is a space; `%` that two hex
-//! digits do not follow stands for itself, as in the URL standard; a field without `=` is empty.
-//! Types are not guessed: `count=1` is `"1"`.
+//! the text, or an array of texts where the name is repeated. Types are not guessed: `count=1` is `"1"`.
+//!
+//! Of the former kind, `+` is a space; `%` that two hex digits do not follow stands for itself, as in
+//! the URL standard; a field without `=` is empty. Of the latter, files are left out: no member stands
+//! for a part with a `filename`, whose bytes are in the body all the same.
 
 use std::borrow::Cow;
 
@@ -11,9 +13,10 @@ use percent_encoding::percent_decode;
 
 use super::NotReadable;
 use super::document::Node;
+use crate::verify::multipart;
 
-/// Fields of one form, at most.
-pub const MAX_FIELDS: usize = 10_000;
+/// Fields of one form, at most; files count.
+pub const MAX_FIELDS: usize = multipart::MAX_PARTS;
 
 /// The fields of a form body or a query string, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +37,15 @@ impl<'d> Form<'d> {
             fields.push((decode(name)?, decode(value)?));
         }
         Ok(Self(fields))
+    }
+
+    /// The fields of a multipart body, read as signatures read them. `content_type` names the boundary. A body that does
+    /// not end with it is `not-a-form`, as is all that RFC 7578 does not have.
+    pub fn multipart(content_type: &str, body: &'d [u8]) -> Result<Self, NotReadable> {
+        let fields = multipart::fields(content_type, body);
+        let fields = fields.map_err(|refused| NotReadable::new(refused.reason, refused.why))?;
+        let pair = |field: multipart::Field<'d>| (field.name, Cow::Borrowed(field.value));
+        Ok(Self(fields.into_iter().map(pair).collect()))
     }
 
     /// The first field of this name.

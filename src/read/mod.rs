@@ -75,7 +75,7 @@ impl<'d> Document<'d> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct NotReadable {
-    /// `not-json`, `empty`, `duplicate-key`, `too-deep`, `not-utf8`, `bad-number`, `not-a-form`, `not-xml`, `multipart`,
+    /// `not-json`, `empty`, `duplicate-key`, `too-deep`, `not-utf8`, `bad-number`, `not-a-form`, `not-xml`,
     /// `too-many-values`, `too-many-fields`, `not-a-batch`, `too-many-elements`: nothing else.
     pub reason: &'static str,
     /// For the operator. Quotes nothing of the body.

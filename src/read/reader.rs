@@ -371,10 +371,13 @@ impl Reader {
             BodyFormat::Claims => Err(NotReadable::new("not-json", "there is no token to read the claims of")),
             BodyFormat::Json => Node::parse(&raw.body).map(|node| only(Document::Json(node))),
             BodyFormat::Auto | BodyFormat::Form if is(content_type, "multipart/form-data") => {
-                Err(NotReadable::new("multipart", "multipart forms are not read"))
+                let content_type = content_type.unwrap_or_default();
+                self.form(&raw.body, |body| Form::multipart(content_type, body))
             }
-            BodyFormat::Form => self.form(&raw.body),
-            BodyFormat::Auto if is(content_type, "application/x-www-form-urlencoded") => self.form(&raw.body),
+            BodyFormat::Form => self.form(&raw.body, Form::parse),
+            BodyFormat::Auto if is(content_type, "application/x-www-form-urlencoded") => {
+                self.form(&raw.body, Form::parse)
+            }
             BodyFormat::Auto => Node::parse(&raw.body).map(|node| only(Document::Json(node))),
         };
         read.unwrap_or_else(|reason| only(Document::Unreadable(reason)))
@@ -394,11 +397,15 @@ impl Reader {
         }
     }
 
-    fn form<'d>(&self, bytes: &'d [u8]) -> Result<Body<'d>, NotReadable> {
+    fn form<'d>(
+        &self,
+        bytes: &'d [u8],
+        parse: impl FnOnce(&'d [u8]) -> Result<Form<'d>, NotReadable>,
+    ) -> Result<Body<'d>, NotReadable> {
         if bytes.is_empty() {
             return Err(NotReadable::new("empty", "a form without fields"));
         }
-        let form = Form::parse(bytes)?;
+        let form = parse(bytes)?;
         let unwrapped = self.form_json_field.as_deref().and_then(|field| form.get(field));
         let mut field = None;
         let (node, mapped) = match unwrapped {

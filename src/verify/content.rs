@@ -129,10 +129,11 @@ impl Word {
     }
 }
 
-/// Names and values of the form, sorted by name and then by value, each pair once, nothing between them (Twilio).
+/// Names and values of the form, sorted by name and then by value, each pair once, nothing between them (Twilio). Not of a
+/// multipart one: its fields are not the whole of such a body.
 fn sorted_form(view: &View<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Malformed> {
     let body = &view.raw.body;
-    if !body.is_empty() && !view.is_form() {
+    if !body.is_empty() && !view.is_urlencoded() {
         return Err(Malformed(
             "the body is signed as a form, but its content type is another".into(),
         ));
@@ -355,7 +356,7 @@ impl Content {
             Place::Json(_, below) => below.strip_prefix(pointer).is_some_and(|rest| rest.starts_with('/')),
             _ => false,
         };
-        self.finders().any(|found| found.place() == finder.place())
+        self.finders().any(|found| found.holds(finder))
             || self
                 .0
                 .iter()
@@ -433,7 +434,7 @@ impl Content {
                 }
                 Piece::Listed(listed) => listed.feed(view, scope, sink)?,
                 Piece::Fields(form, without) => {
-                    if !view.is_form() {
+                    if !view.is_urlencoded() {
                         return Err(VerifyError::Malformed(
                             "the body is signed as a form, and is none".into(),
                         ));

@@ -1,5 +1,7 @@
 //! A request under way to being signed: what the data names is read as verification reads it, and can be put there too.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Map, Value};
@@ -152,9 +154,16 @@ impl<'p> Draft<'p> {
         if self.get(finder)?.as_deref() == Some(value) {
             return Ok(());
         }
-        let text = finder
-            .written(value)
-            .ok_or_else(|| format!("{finder}: the value is no text"))?;
+        let no_text = || format!("{finder}: the value is no text");
+        let text = match (finder.place(), finder.inside()) {
+            (Place::Form(_), Some(pointer)) => {
+                let document = self.look(None, |view, scope| Ok(finder.raw(view, scope)?.map(Cow::into_owned)))?;
+                let member = String::from_utf8(value.to_vec()).map_err(|_| no_text())?;
+                let document = with_member(&document.unwrap_or_default(), pointer, member)?;
+                String::from_utf8(document.into()).map_err(|_| no_text())?
+            }
+            _ => finder.written(value).ok_or_else(no_text)?,
+        };
         match finder.place() {
             Place::Header(name) => self.put_header(name, &text)?,
             Place::Query(name) => {
@@ -171,14 +180,7 @@ impl<'p> Draft<'p> {
                 let and = if self.added_query.is_empty() { "" } else { "&" };
                 self.added_query = format!("{}{and}{pair}", self.added_query);
             }
-            Place::Form(name) => {
-                let others = self.body().split(|byte| *byte == b'&');
-                let is_other = |raw: &&[u8]| encode::pairs(raw).all(|(other, _)| *other != *name.as_bytes());
-                let mut pairs: Vec<&[u8]> = others.filter(|raw| !raw.is_empty()).filter(is_other).collect();
-                let pair = pair(name, &text);
-                pairs.push(pair.as_bytes());
-                self.request.body = pairs.join(&b'&').into();
-            }
+            Place::Form(name) => self.put_field(name, &text)?,
             Place::Json(_, pointer) => self.request.body = with_member(self.body(), pointer, text)?,
             Place::Field(name) => self.fields.push((name.to_string(), text)),
             Place::Claim(name) => _ = self.claims.insert(name.to_string(), claim(text)),
@@ -191,6 +193,33 @@ impl<'p> Draft<'p> {
         } else {
             Err(format!("{finder} cannot be made to hold what belongs there"))
         }
+    }
+
+    /// In a multipart form the field must be there: it takes the place of the former value. Any other body gets a pair.
+    fn put_field(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let place = self.look(None, |view, _| {
+            if !view.is_multipart() {
+                return Ok(None);
+            }
+            let part = view.parts()?.iter().find(|part| part.name == name);
+            let part = part.ok_or_else(|| VerifyError::Missing(format!("form field `{name}`")))?;
+            // Values are slices of the body.
+            let start = part.value.as_ptr() as usize - view.raw.body.as_ptr() as usize;
+            Ok(Some((start, start + part.value.len())))
+        })?;
+        let body = self.body();
+        self.request.body = match place {
+            Some((start, end)) => [&body[..start], text.as_bytes(), &body[end..]].concat().into(),
+            None => {
+                let others = body.split(|byte| *byte == b'&');
+                let is_other = |raw: &&[u8]| encode::pairs(raw).all(|(other, _)| *other != *name.as_bytes());
+                let mut pairs: Vec<&[u8]> = others.filter(|raw| !raw.is_empty()).filter(is_other).collect();
+                let pair = pair(name, text);
+                pairs.push(pair.as_bytes());
+                pairs.join(&b'&').into()
+            }
+        };
+        Ok(())
     }
 }
 

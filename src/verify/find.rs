@@ -13,6 +13,7 @@ use super::cipher::Cipher;
 use super::content::Word;
 use super::encode;
 use super::hashes;
+use super::multipart;
 use super::pointers::{Pointers, Values};
 use super::problems::Problems;
 
@@ -51,6 +52,7 @@ pub(crate) struct View<'d> {
     pub raw: &'d RawDelivery,
     pointers: &'d Pointers,
     json: OnceLock<Result<Values<'d>, Malformed>>,
+    multipart: OnceLock<Result<Vec<multipart::Field<'d>>, Malformed>>,
     /// Opens what is encrypted: challenges only.
     cipher: Option<&'d Cipher>,
 }
@@ -148,6 +150,16 @@ impl Finder {
         })
     }
 
+    /// What `other` finds is what this finds, or a part of it.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.place == other.place && (self.inside.is_none() || self.inside == other.inside)
+    }
+
+    /// Where the value is in the JSON document that is found.
+    pub fn inside(&self) -> Option<&str> {
+        self.inside.as_deref()
+    }
+
     pub fn place(&self) -> &Place {
         &self.place
     }
@@ -214,9 +226,8 @@ impl Finder {
                 .single(name)
                 .map_err(|_| Malformed(format!("header `{name}` is doubled")))?
                 .map(Cow::Borrowed),
-            Place::Query(name) => single(view.raw.query.as_bytes(), name, "query parameter")?,
-            Place::Form(name) if view.is_form() => single(&view.raw.body, name, "form field")?,
-            Place::Form(_) => None,
+            Place::Query(name) => single(encode::pairs(view.raw.query.as_bytes()), name, "query parameter")?,
+            Place::Form(name) => view.field(name)?,
             Place::Json(slot, _) => view.json()?[*slot]
                 .as_deref()
                 .map(|text| Cow::Borrowed(text.as_bytes())),
@@ -273,6 +284,7 @@ impl<'d> View<'d> {
             raw,
             pointers,
             json: OnceLock::new(),
+            multipart: OnceLock::new(),
             cipher: None,
         }
     }
@@ -297,20 +309,52 @@ impl<'d> View<'d> {
     }
 
     /// A body is a form only where the sender says so: bytes must not be one thing to us and another to the reader.
-    pub fn is_form(&self) -> bool {
-        self.raw
-            .headers
-            .text(&actix_web::http::header::CONTENT_TYPE)
-            .is_some_and(|kind| {
-                let kind = kind.split(';').next().unwrap_or_default().trim();
-                kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            })
+    pub fn is_urlencoded(&self) -> bool {
+        self.is("application/x-www-form-urlencoded")
+    }
+
+    pub fn is_multipart(&self) -> bool {
+        self.is("multipart/form-data")
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        let essence = self.content_type().split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case(kind)
+    }
+
+    fn content_type(&self) -> &'d str {
+        let raw: &'d RawDelivery = self.raw;
+        let value = raw.headers.text(&actix_web::http::header::CONTENT_TYPE);
+        value.unwrap_or_default()
+    }
+
+    /// The one field of this name, of a form of either kind.
+    fn field(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Malformed> {
+        if self.is_urlencoded() {
+            return single(encode::pairs(&self.raw.body), name, "form field");
+        }
+        if !self.is_multipart() {
+            return Ok(None);
+        }
+        let parts = self.parts()?.iter();
+        let pairs = parts.map(|part| (part.name.as_bytes().into(), part.value.as_bytes().into()));
+        single(pairs, name, "form field")
+    }
+
+    /// The fields of a multipart form, read once for all that looks into them.
+    pub fn parts(&self) -> Result<&[multipart::Field<'d>], Malformed> {
+        let read = || {
+            let fields = multipart::fields(self.content_type(), &self.raw.body);
+            fields.map_err(|refused| Malformed(format!("body: {}", refused.why)))
+        };
+        self.multipart.get_or_init(read).as_deref().map_err(Clone::clone)
     }
 }
 
-/// A text or a number of a JSON document that stands in a value; the document is small, as values are.
+/// A text or a number of a JSON document that stands in a value: in a header, or in a form's field, which may be all of a
+/// body of the usual limit.
 fn look_inside<'a>(value: &[u8], pointer: &str) -> Result<Option<Cow<'a, [u8]>>, &'static str> {
-    const LARGEST: usize = 256 * 1024;
+    const LARGEST: usize = 1024 * 1024;
     if value.len() > LARGEST {
         return Err("is too long to be looked into");
     }
@@ -322,8 +366,12 @@ fn look_inside<'a>(value: &[u8], pointer: &str) -> Result<Option<Cow<'a, [u8]>>,
     Ok(values[slot].as_deref().map(|text| Cow::Owned(text.as_bytes().to_vec())))
 }
 
-fn single<'a>(text: &'a [u8], name: &str, what: &str) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
-    let mut values = encode::pairs(text).filter(|(key, _)| **key == *name.as_bytes());
+fn single<'a>(
+    pairs: impl Iterator<Item = (Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+    name: &str,
+    what: &str,
+) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
+    let mut values = pairs.filter(|(key, _)| **key == *name.as_bytes());
     let first = values.next();
     if values.next().is_some() {
         return Err(Malformed(format!("{what} `{name}` is doubled")));

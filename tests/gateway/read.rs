@@ -11,6 +11,7 @@ use hooksluice::read::{Document, Found, Parts, ReadOptions, Reader};
 use hooksluice::verify::{Coverage, VerifiedDelivery, Verifier};
 
 mod documents;
+mod multipart;
 
 /// A definition whose deliveries prove nothing, with these lines for the rest.
 pub fn definition(lines: &str) -> Definition {
@@ -462,13 +463,6 @@ fn a_form_s_json_field_is_unwrapped_and_other_forms_stay_forms() {
 fn forms_that_cannot_be_read_say_why() {
     assert_eq!(reason("", &raw(&[FORM], "")), "empty");
     assert_eq!(reason("", &raw(&[FORM], "a=%ff")), "not-utf8");
-    assert_eq!(
-        reason(
-            "",
-            &raw(&[("content-type", "multipart/form-data; boundary=x")], "--x--")
-        ),
-        "multipart"
-    );
     assert_eq!(reason("", &raw(&[FORM], "a&".repeat(10_001))), "too-many-fields");
 }
 

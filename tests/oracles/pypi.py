@@ -75,6 +75,18 @@ def cronofy(d):
     return Client(client_id="id", client_secret=d.secret).hmac_valid(d.headers["cronofy-hmac-sha256"], d.text)
 
 
+def dropbox_sign(d):
+    from email import message_from_bytes
+
+    from dropbox_sign import EventCallbackHelper
+    from dropbox_sign.models import EventCallbackRequest
+
+    form = message_from_bytes(b"Content-Type: " + d.headers["content-type"].encode() + b"\r\n\r\n" + d.body)
+    (field,) = [part for part in form.get_payload() if part.get_param("name", header="content-disposition") == "json"]
+    event = EventCallbackRequest.init(json.loads(field.get_payload(decode=True)))
+    return EventCallbackHelper.is_valid(d.secret, event)
+
+
 def elevenlabs(d):
     from elevenlabs.client import ElevenLabs
 
@@ -229,6 +241,7 @@ CHECKS = {
     "braintree": braintree,
     "convoy": convoy,
     "cronofy": cronofy,
+    "dropbox-sign": dropbox_sign,
     "elevenlabs": elevenlabs,
     "fintoc": fintoc,
     "flagsmith": flagsmith,
