@@ -193,12 +193,22 @@ fn the_json_test_suite_is_read_as_it_says() {
 #[test]
 fn the_targets_manifest_names_every_crate_that_the_laws_use() {
     let tables = |path: PathBuf| -> BTreeSet<String> {
-        let manifest: toml::Table = std::fs::read_to_string(path).expect("a manifest").parse().expect("TOML");
-        let tables = ["dependencies", "dev-dependencies"].map(|table| manifest.get(table).and_then(|table| table.as_table()));
-        tables.into_iter().flatten().flat_map(|table| table.keys().cloned()).collect()
+        let manifest: toml::Table = std::fs::read_to_string(path)
+            .expect("a manifest")
+            .parse()
+            .expect("TOML");
+        let tables =
+            ["dependencies", "dev-dependencies"].map(|table| manifest.get(table).and_then(|table| table.as_table()));
+        tables
+            .into_iter()
+            .flatten()
+            .flat_map(|table| table.keys().cloned())
+            .collect()
     };
     let named = tables(root().join("Cargo.toml"));
-    let sources = listed(&root().join("laws")).into_iter().map(|file| root().join("laws").join(file));
+    let sources = listed(&root().join("laws"))
+        .into_iter()
+        .map(|file| root().join("laws").join(file));
     let shared = root().join("../tests/gateway/verify/key_pairs.rs");
     let text: String = sources
         .chain([shared])
