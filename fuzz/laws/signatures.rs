@@ -125,7 +125,10 @@ fn bent_signature(signed: &Signed, rule: &Signature, position: usize) -> Option<
             return Some((found.clone(), value.clone()));
         }
         let mut bytes = value.as_bytes().to_vec();
-        let at = position % bytes.len().max(1);
+        // The draft of HTTP signatures says more in this header (a key's name, an algorithm), which nothing signs.
+        let all = 0..bytes.len();
+        let value = behind(&bytes, b"signature=\"").map_or(all, |at| at..bytes.len());
+        let at = value.start + position % value.len().max(1);
         let byte = bytes.get_mut(at)?;
         *byte = match byte.to_ascii_lowercase() {
             b'1' => b'2',
@@ -137,6 +140,12 @@ fn bent_signature(signed: &Signed, rule: &Signature, position: usize) -> Option<
     };
     bent.headers = signed.headers.iter().map(header).collect::<Option<_>>()?;
     Some(bent)
+}
+
+/// Where the text behind `mark` begins.
+fn behind(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    let at = bytes.windows(mark.len()).position(|window| window == mark)?;
+    Some(at + mark.len())
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {

@@ -198,7 +198,7 @@ fn violations_text(violations: &[Violation]) -> String {
     let mut text = String::from("[");
     for violation in violations {
         // Structs of strings always serialise.
-        let Ok(one) = serde_json::to_string(violation) else {
+        let Ok(one) = serde_json::to_string(violation).map(clean::json) else {
             continue;
         };
         if text.len() + one.len() + 2 > MAX_VIOLATIONS_TEXT {
@@ -233,5 +233,5 @@ fn headers(origin: &Origin, raw: &RawDelivery, coverage: &Coverage) -> Option<Ar
     let mut text = Vec::with_capacity(256);
     // A map of strings always serialises; JSON escapes what a header could not hold.
     serde_json::Serializer::new(&mut text).collect_map(found).ok()?;
-    String::from_utf8(text).ok().map(Arc::from)
+    String::from_utf8(text).ok().map(|text| clean::json(text).into())
 }

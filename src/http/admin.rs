@@ -117,7 +117,10 @@ fn asset(content_type: &str, text: &'static str) -> HttpResponse {
         .body(text)
 }
 
-#[expect(clippy::result_large_err, reason = "an answer, made once where the operator is refused")]
+#[expect(
+    clippy::result_large_err,
+    reason = "an answer, made once where the operator is refused"
+)]
 pub(super) fn authorised(request: &HttpRequest, admin: &Admin) -> Result<(), HttpResponse> {
     let token = match &admin.access {
         Access::Everybody => return Ok(()),

@@ -64,7 +64,10 @@ pub(super) async fn prune(request: HttpRequest, admin: Data<Admin>, body: Bytes)
 }
 
 /// What is asked for, once it is known that it may be.
-#[expect(clippy::result_large_err, reason = "an answer, made once where the operator is refused")]
+#[expect(
+    clippy::result_large_err,
+    reason = "an answer, made once where the operator is refused"
+)]
 fn wanted<T: DeserializeOwned>(request: &HttpRequest, admin: &Admin, body: &[u8]) -> Result<T, HttpResponse> {
     authorised(request, admin)?;
     serde_json::from_slice(body).map_err(|error| HttpResponse::BadRequest().body(format!("{error}\n")))

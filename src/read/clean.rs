@@ -47,13 +47,35 @@ pub fn id(text: &str) -> String {
     without_controls(text).into_owned()
 }
 
+/// What no attribute may hold (CloudEvents 1.0, type system), and the two line separators of Unicode.
+fn is_control(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// The same JSON, its control characters escaped: serialisers leave those behind ASCII as they are, and they can only
+/// stand in its strings.
+pub fn json(text: String) -> String {
+    if !text.chars().any(is_control) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_control(character) {
+            // All are of the first plane.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
 /// Control characters (also the two line separators of Unicode) become `_`.
 pub fn without_controls(text: &str) -> Cow<'_, str> {
-    let bad = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
-    if text.chars().any(bad) {
+    if text.chars().any(is_control) {
         Cow::Owned(
             text.chars()
-                .map(|character| if bad(character) { '_' } else { character })
+                .map(|character| if is_control(character) { '_' } else { character })
                 .collect(),
         )
     } else {
