@@ -104,7 +104,13 @@ fn joined(fields: &[(String, String)]) -> String {
 fn bent_body(signed: &Signed, rule: &Signature, position: usize) -> Option<Signed> {
     let mut body = signed.body.to_vec();
     let at = position % body.len();
+    let before = body[at];
     body[at] ^= 1 << (position / body.len() % 8);
+    // Of a signature that stands in the body itself, in hex, the case means nothing.
+    let is_case = before.is_ascii_alphabetic() && before.eq_ignore_ascii_case(&body[at]);
+    if is_case && rule.from.json.is_some() {
+        return None;
+    }
     with_body(signed, rule, body)
 }
 
