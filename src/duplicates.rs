@@ -10,9 +10,9 @@
 //! Memory: about 20 bytes an entry when full, at most [`Settings::max_entries`]; the oldest go first, in ninths.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ahash::RandomState;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -74,28 +74,6 @@ const GENERATIONS: u32 = 9;
 
 type Key = [u8; 16];
 
-/// A key is a piece of a digest: it is its own hash.
-#[derive(Debug, Default)]
-struct OwnHash(u64);
-
-impl Hasher for OwnHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // The key's last bytes: the first choose the shard.
-        if let Some(last) = bytes.last_chunk() {
-            self.0 = u64::from_le_bytes(*last);
-        }
-    }
-
-    // An array says its length first.
-    fn write_usize(&mut self, _: usize) {}
-}
-
-type OwnHashes = BuildHasherDefault<OwnHash>;
-
 /// The memory. Clones are the same memory.
 #[derive(Clone, Debug)]
 pub struct Duplicates(Arc<Inner>);
@@ -110,7 +88,7 @@ struct Inner {
 #[derive(Debug)]
 struct Shard {
     /// With the way to tell the twins, once there is one: most deliveries have none.
-    in_flight: HashMap<Key, Option<watch::Sender<Outcome>>, OwnHashes>,
+    in_flight: HashMap<Key, Option<watch::Sender<Outcome>>, RandomState>,
     generations: VecDeque<Generation>,
     /// Entries and milliseconds after which a new generation begins.
     entries: usize,
@@ -123,7 +101,8 @@ struct Generation {
     begun: i64,
     /// When the newest was remembered.
     newest: i64,
-    keys: HashSet<Key, OwnHashes>,
+    /// Hashed with a key of the process: who signs many ids must not choose which of them collide.
+    keys: HashSet<Key, RandomState>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
