@@ -3,6 +3,8 @@
 //! The first line is `provider index change position`, the rest the body that is signed (empty: the provider's sample).
 //! Changes: `body`, `signature`, `splice` (another body under the same headers), `none`.
 
+use std::ops::Range;
+
 use hooksluice::delivery::{HeaderValue, RawDelivery};
 use hooksluice::provider::definition::{Part, Scheme, Signature};
 use hooksluice::verify::Signed;
@@ -108,10 +110,18 @@ fn bent_body(signed: &Signed, rule: &Signature, position: usize) -> Option<Signe
     body[at] ^= 1 << (position / body.len() % 8);
     // Of a signature that stands in the body itself, in hex, the case means nothing.
     let is_case = before.is_ascii_alphabetic() && before.eq_ignore_ascii_case(&body[at]);
-    if is_case && rule.from.json.is_some() {
+    if is_case && in_the_body(signed, rule).is_some_and(|own| own.contains(&at)) {
         return None;
     }
     with_body(signed, rule, body)
+}
+
+/// Where the body says its own signature.
+fn in_the_body(signed: &Signed, rule: &Signature) -> Option<Range<usize>> {
+    let body: serde_json::Value = serde_json::from_slice(&signed.body).ok()?;
+    let said = body.pointer(rule.from.json.as_deref()?)?.as_str()?;
+    let end = behind(&signed.body, said.as_bytes())?;
+    Some(end - said.len()..end)
 }
 
 fn spliced(keyed: &Keyed, signed: &Signed, rule: &Signature) -> Option<Signed> {
@@ -132,8 +142,10 @@ fn bent_signature(signed: &Signed, rule: &Signature, position: usize) -> Option<
         }
         let mut bytes = value.as_bytes().to_vec();
         // The draft of HTTP signatures says more in this header (a key's name, an algorithm), which nothing signs.
-        let all = 0..bytes.len();
-        let value = behind(&bytes, b"signature=\"").map_or(all, |at| at..bytes.len());
+        let value = match behind(&bytes, b"signature=\"") {
+            Some(at) => at..at + bytes[at..].iter().position(|byte| *byte == b'"')?,
+            None => 0..bytes.len(),
+        };
         let at = value.start + position % value.len().max(1);
         let byte = bytes.get_mut(at)?;
         *byte = match byte.to_ascii_lowercase() {

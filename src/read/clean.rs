@@ -1,6 +1,7 @@
 //! What a sender says becomes safe for names, headers and logs, and bounded.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// Bytes of an event name, at most.
 pub const MAX_EVENT: usize = 200;
@@ -62,7 +63,7 @@ pub fn json(text: String) -> String {
     for character in text.chars() {
         if is_control(character) {
             // All are of the first plane.
-            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
         } else {
             escaped.push(character);
         }
