@@ -37,6 +37,16 @@ fn main() {
     let mut bare = None;
     let mut row = |name: &str, mut server: Server, outcome: &str| {
         let load = Load::new(&server.address, "/in/github", &body, &signature(&body));
+        // A broker that is not reached at first would make this a row about the spool.
+        let ready = (0..500).find_map(|_| match server.counted(outcome) {
+            Some(0) => {
+                load.run(1, 1);
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                None
+            }
+            counted => Some(counted.unwrap_or_default()),
+        });
+        let ready = ready.unwrap_or_else(|| panic!("{name}: nothing is {outcome}"));
         load.run(CONNECTIONS, WARM_UP.min(deliveries));
         let before = server.cpu_micros();
         let mut seconds = 0.0;
@@ -46,10 +56,9 @@ fn main() {
         });
         let micros = (server.cpu_micros() - before) as f64 / deliveries as f64;
         let base = *bare.get_or_insert(micros);
-        // A broker that was not there at first would make this a row about the spool.
         if let Some(counted) = server.counted(outcome) {
             let sent = WARM_UP.min(deliveries) + deliveries;
-            assert_eq!(counted, sent, "{name}: not all were {outcome}");
+            assert_eq!(counted - ready, sent, "{name}: not all were {outcome}");
         }
         println!(
             "| {name} | {micros:.1} | {:+.1} | {:.0} | {} |",

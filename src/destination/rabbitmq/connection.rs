@@ -10,28 +10,75 @@ use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::line::{Line, State};
 use super::settings::Tls;
-use super::{Backoff, FIRST_PAUSE, LONGEST_PAUSE, Shared, State, publisher};
+use super::{Backoff, FIRST_PAUSE, LONGEST_PAUSE, Shared, publisher};
 
 /// How long connecting may take, TLS and login included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a frame on a worker's line. lapin buffers 32 frames each way: of the size that brokers offer (128 KiB), that
+/// is 8 MiB a worker.
+const WORKER_FRAME_MAX: u32 = 32 * 1024;
+
+/// The line of this task ends with it, also when the runtime of a worker drops it.
+struct Kept {
+    shared: Arc<Shared>,
+    line: Arc<Line>,
+}
+
+impl Kept {
+    fn set(&self, state: State) {
+        self.shared.set(&self.line, state);
+    }
+
+    /// Takes nothing more. Whether an exchange takes something is for the lines that are left to find out.
+    fn down(&self, reason: String) {
+        self.set(State::Down(reason));
+        for outlet in &self.shared.outlets {
+            outlet.set_up();
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.down("closed".into());
+    }
+}
 
 /// Runs until `closing` says when to end, or nobody holds the destination any more.
-pub(super) async fn run(shared: Arc<Shared>, mut closing: watch::Receiver<Option<Duration>>) {
+pub(super) async fn run(shared: Arc<Shared>, line: Arc<Line>, mut closing: watch::Receiver<Option<Duration>>) {
+    // What happens to all lines is said once, by the base line.
+    let base = shared.is_base(&line);
+    let kept = Kept { shared, line };
+    let shared = &kept.shared;
+    let mut uri = shared.uri.clone();
+    if !base {
+        let frame_max = uri.query.frame_max.unwrap_or(WORKER_FRAME_MAX);
+        uri.query.frame_max = Some(frame_max.min(WORKER_FRAME_MAX));
+    }
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut said = false;
     loop {
+        // Only the base line looks for a broker that is away.
+        let connecting = async {
+            while !base && !shared.base_is_up() {
+                tokio::time::sleep(FIRST_PAUSE).await;
+            }
+            connect(&shared.name, &uri, &shared.tls).await
+        };
         let connected = tokio::select! {
-            connected = connect(&shared.name, &shared.uri, &shared.tls) => connected,
+            connected = connecting => connected,
             _ = closing.changed() => break,
         };
         let reason = match connected {
             Ok(connection) => {
-                if said {
+                if said && base {
                     tracing::info!(destination = &*shared.name, "rabbitmq: connected again");
                 }
+                said = false;
                 backoff.reset();
-                match serve(&shared, connection, &mut closing).await {
+                match serve(&kept, connection, &mut closing).await {
                     Some(reason) => reason,
                     None => break,
                 }
@@ -39,58 +86,48 @@ pub(super) async fn run(shared: Arc<Shared>, mut closing: watch::Receiver<Option
             Err(reason) => reason,
         };
         // Once an outage.
-        if !said {
+        if !said && base {
             tracing::warn!(destination = &*shared.name, %reason, "rabbitmq: not connected");
-            said = true;
         }
-        shared.set(State::Down(reason));
+        said = true;
+        kept.down(reason);
         tokio::select! {
             () = tokio::time::sleep(backoff.next()) => {}
             _ = closing.changed() => break,
         }
     }
-    shared.set(State::Down("closed".into()));
 }
 
 /// Serves a connection until it ends: the reason, or nothing when it was to be closed.
-async fn serve(
-    shared: &Arc<Shared>,
-    connection: Connection,
-    closing: &mut watch::Receiver<Option<Duration>>,
-) -> Option<String> {
+async fn serve(kept: &Kept, connection: Connection, closing: &mut watch::Receiver<Option<Duration>>) -> Option<String> {
+    let shared = &kept.shared;
     let mut events = Box::pin(connection.events_listener());
     let connection = Arc::new(connection);
     let (gone, is_gone) = watch::channel(false);
     let mut publishers = JoinSet::new();
-    for outlet in &shared.outlets {
-        let mut queues = Vec::new();
-        for _ in 0..outlet.channels {
-            let (jobs, queue) = mpsc::channel(publisher::MAX_OPEN);
-            publishers.spawn(publisher::run(
-                connection.clone(),
-                outlet.clone(),
-                queue,
-                is_gone.clone(),
-            ));
-            queues.push(jobs);
-        }
-        outlet.queues.store(Some(Arc::new(queues)));
-    }
+    let jobs = shared.outlets.each_ref().map(|outlet| {
+        let (jobs, queue) = mpsc::channel(publisher::MAX_OPEN);
+        publishers.spawn(publisher::run(
+            connection.clone(),
+            outlet.clone(),
+            queue,
+            is_gone.clone(),
+        ));
+        jobs
+    });
     let frame_max = connection.configuration().frame_max() as usize;
-    shared.set(State::Up { frame_max });
+    let up = || State::Up {
+        frame_max,
+        jobs: jobs.clone(),
+    };
+    kept.set(up());
     // Events tell at once; the tick is for an end that no event tells.
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let ended = loop {
         tokio::select! {
             event = events.next() => match event {
-                Some(Event::ConnectionBlocked(reason)) => {
-                    tracing::warn!(destination = &*shared.name, reason, "rabbitmq: the broker takes nothing for now");
-                    shared.set(State::Blocked(reason));
-                }
-                Some(Event::ConnectionUnblocked) => {
-                    tracing::info!(destination = &*shared.name, "rabbitmq: the broker takes messages again");
-                    shared.set(State::Up { frame_max });
-                }
+                Some(Event::ConnectionBlocked(reason)) => kept.set(State::Blocked(reason)),
+                Some(Event::ConnectionUnblocked) => kept.set(up()),
                 Some(Event::Error(error)) if !connection.status().connected() => break Some(error.to_string()),
                 Some(_) => {}
                 None => break Some("the connection ended".into()),
@@ -101,12 +138,9 @@ async fn serve(
             _ = closing.changed() => break None,
         }
     };
-    shared.set(State::Down(ended.clone().unwrap_or_else(|| "closed".into())));
-    for outlet in &shared.outlets {
-        // Without their senders, the publishers finish what is queued and end.
-        outlet.queues.store(None);
-        outlet.set_up();
-    }
+    // Without their senders, the publishers finish what is queued and end.
+    kept.down(ended.clone().unwrap_or_else(|| "closed".into()));
+    drop(jobs);
     if ended.is_none() {
         let deadline = closing.borrow().unwrap_or_default();
         let finished = async { while publishers.join_next().await.is_some() {} };

@@ -14,9 +14,9 @@ const FRAME_OVERHEAD: usize = 1024;
 const HEADER_OVERHEAD: usize = 6;
 const PERSISTENT: u8 = 2;
 
-/// Properties for the event. Fails when the headers do not fit into one frame: AMQP cannot split them, and an oversized
+/// Properties for the event, and the bytes of a frame that they need, at most: AMQP cannot split them, and an oversized
 /// frame would cost the whole connection.
-pub(super) fn properties(event: &Event, frame_max: usize) -> Result<BasicProperties, String> {
+pub(super) fn properties(event: &Event) -> (BasicProperties, usize) {
     let mut headers = FieldTable::default();
     let mut size = FRAME_OVERHEAD;
     let content_type = ShortString::try_new(event.content_type()).ok();
@@ -30,11 +30,6 @@ pub(super) fn properties(event: &Event, frame_max: usize) -> Result<BasicPropert
             headers.insert(name, AMQPValue::LongString(LongString::from(value)));
         }
     }
-    if size > frame_max {
-        return Err(format!(
-            "its attributes take {size} bytes, more than the {frame_max} of an AMQP frame"
-        ));
-    }
     let mut properties = BasicProperties::default()
         .with_headers(headers)
         .with_delivery_mode(PERSISTENT)
@@ -45,7 +40,7 @@ pub(super) fn properties(event: &Event, frame_max: usize) -> Result<BasicPropert
     if let Some(received) = timestamp(event) {
         properties = properties.with_timestamp(received);
     }
-    Ok(properties)
+    (properties, size)
 }
 
 /// The event's id, or where AMQP has no room for it, its digest. The header always holds the id.

@@ -1,33 +1,36 @@
 //! Makes events durable in RabbitMQ: a receipt is the confirm of a persistent message that came back from nowhere.
 //!
-//! One connection a configured destination, shared by its main exchange and its quarantine exchange, each with channels
-//! of its own: a fault of one closes only its channels. A key always takes the same channel, so its order holds. While
-//! the connection is lost, or blocked by the broker (memory or disk alarm), nothing is taken. An unroutable message is a
-//! failure, matched to its own publish (`ledger`). No confirm is waited for longer than 30 seconds.
+//! Each worker of the ingress publishes through a line of its own: a connection that is served by the worker's thread, so
+//! that no publish waits for another thread but lapin's. Everybody else (the spool, replays), and a worker whose line is
+//! not up, takes the base line. A line has a channel for the main exchange and one for the quarantine exchange: a fault of
+//! one closes only its channel. What one thread publishes of a key stays in order; between overlapping requests none is
+//! promised. While the base line is lost, or the broker blocks one (memory or disk alarm), nothing is taken. An unroutable
+//! message is a failure, matched to its own publish (`ledger`). No confirm is waited for longer than 30 seconds.
 
 mod backlog;
 mod connection;
 mod ledger;
+mod line;
 mod message;
 mod probe;
 mod publisher;
 mod settings;
 
 use std::fmt;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
+use self::line::{Line, Lines, State};
 use self::publisher::Job;
 use self::settings::Target;
 pub use self::settings::{Quarantine, Settings, Tls};
@@ -35,48 +38,36 @@ use super::backlog::{Backlog, OpenError, Part};
 use super::{Destination, Feed, Finding, Position, PublishError, Receipt};
 use crate::event::Event;
 
-/// A connection to one broker, for the main exchange and the quarantine exchange of a destination.
+/// Connections to one broker, for the main exchange and the quarantine exchange of a destination.
 pub struct RabbitMq {
     main: Arc<Exchange>,
     quarantine: Arc<Exchange>,
-    closing: Arc<watch::Sender<Option<Duration>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// One of the two destinations.
 struct Exchange {
     outlet: Arc<Outlet>,
-    shared: Arc<Shared>,
+    lines: Arc<Lines>,
     runtime: Handle,
-    /// The task ends when the last destination is dropped.
-    _closing: Arc<watch::Sender<Option<Duration>>>,
 }
 
-/// What the task and the destinations share.
+/// What all tasks and the destinations share.
 struct Shared {
     name: Arc<str>,
     uri: AMQPUri,
     tls: Tls,
-    state: ArcSwap<State>,
     outlets: [Arc<Outlet>; 2],
+    base: Arc<Line>,
+    /// Lines that the broker reads nothing from, for now.
+    blocked: AtomicUsize,
 }
 
-enum State {
-    Down(String),
-    /// Connected, but the broker reads nothing: memory or disk alarm.
-    Blocked(String),
-    Up {
-        frame_max: usize,
-    },
-}
-
-/// An exchange and the channels to it.
+/// An exchange.
 struct Outlet {
     name: Arc<str>,
+    /// Which of the two, in every line.
+    place: usize,
     target: Target,
-    channels: u16,
-    /// One queue a channel, while connected.
-    queues: ArcSwapOption<Vec<mpsc::Sender<Job>>>,
     down: ArcSwapOption<String>,
     /// Largest body that the broker takes, once it said so.
     limit: AtomicUsize,
@@ -92,44 +83,41 @@ impl RabbitMq {
         runtime: Handle,
     ) -> Result<Self, Vec<String>> {
         let plan = settings.plan(quarantine)?;
-        let outlet = |name: String, target: Target, channels: u16| {
+        let outlet = |place: usize, name: String, target: Target| {
             Arc::new(Outlet {
                 name: name.into(),
+                place,
                 target,
-                channels,
-                queues: ArcSwapOption::empty(),
                 down: ArcSwapOption::empty(),
                 limit: AtomicUsize::new(usize::MAX),
             })
         };
         let outlets = [
-            outlet(name.into(), plan.main, plan.channels),
-            // What is broken is rare.
-            outlet(format!("{name}.quarantine"), plan.quarantine, 1),
+            outlet(0, name.into(), plan.main),
+            outlet(1, format!("{name}.quarantine"), plan.quarantine),
         ];
-        let shared = Arc::new(Shared {
-            name: name.into(),
-            uri: plan.uri,
-            tls: plan.tls,
-            state: ArcSwap::from_pointee(State::Down("not connected yet".into())),
-            outlets,
-        });
-        let (closing, is_closing) = watch::channel(None);
-        let closing = Arc::new(closing);
-        let task = runtime.spawn(connection::run(shared.clone(), is_closing));
+        let lines = Arc::new(Lines::open(
+            Shared {
+                name: name.into(),
+                uri: plan.uri,
+                tls: plan.tls,
+                outlets,
+                base: Arc::new(Line::new(&runtime)),
+                blocked: AtomicUsize::new(0),
+            },
+            &runtime,
+        ));
         let exchange = |outlet: &Arc<Outlet>| {
             Arc::new(Exchange {
                 outlet: outlet.clone(),
-                shared: shared.clone(),
+                lines: lines.clone(),
                 runtime: runtime.clone(),
-                _closing: closing.clone(),
             })
         };
+        let [main, quarantine] = &lines.shared().outlets;
         Ok(Self {
-            main: exchange(&shared.outlets[0]),
-            quarantine: exchange(&shared.outlets[1]),
-            closing,
-            task: Mutex::new(Some(task)),
+            main: exchange(main),
+            quarantine: exchange(quarantine),
         })
     }
 
@@ -145,18 +133,14 @@ impl RabbitMq {
 
     /// What lies in the quarantine queue now. Call inside the runtime that the connection is to live in.
     pub async fn backlog(&self, part: Part, feeds: Vec<Feed>) -> Result<Box<dyn Backlog>, OpenError> {
-        let (shared, outlet) = (self.quarantine.shared.clone(), self.quarantine.outlet.clone());
+        let (shared, outlet) = (self.quarantine.lines.shared().clone(), self.quarantine.outlet.clone());
         Ok(Box::new(backlog::open(shared, outlet, part, feeds).await?))
     }
 
     /// Takes nothing more, waits for the confirms of what is under way, and gives up the rest when the deadline passes:
     /// its futures then say `Unknown`.
     pub async fn close(&self, deadline: Duration) {
-        let _ = self.closing.send(Some(deadline));
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            let _ = task.await;
-        }
+        self.main.lines.close(deadline).await;
     }
 }
 
@@ -191,13 +175,13 @@ impl Destination for Exchange {
     }
 
     fn down(&self) -> Option<String> {
-        self.shared.down()
+        self.lines.shared().down()
     }
 
     fn probe(&self, feeds: Vec<Feed>) -> BoxFuture<'static, Vec<Finding>> {
         let probing = self
             .runtime
-            .spawn(probe::probe(self.shared.clone(), self.outlet.clone(), feeds));
+            .spawn(probe::probe(self.lines.shared().clone(), self.outlet.clone(), feeds));
         let place = self.outlet.name.clone();
         Box::pin(async move {
             probing
@@ -211,9 +195,10 @@ type Queued = (Box<str>, oneshot::Receiver<Result<(), PublishError>>);
 
 impl Exchange {
     fn queue(&self, event: Arc<Event>) -> Result<Queued, PublishError> {
-        let State::Up { frame_max } = **self.shared.state.load() else {
-            return Err(PublishError::Down(self.shared.down().unwrap_or_default()));
-        };
+        let shared = self.lines.shared();
+        if let Some(reason) = shared.down() {
+            return Err(PublishError::Down(reason));
+        }
         if let Some(reason) = self.outlet.down() {
             return Err(PublishError::LaneDown(reason));
         }
@@ -226,13 +211,17 @@ impl Exchange {
         }
         let routing_key: Box<str> = self.outlet.target.routing_key.render(&event).into();
         let short = ShortString::try_new(&*routing_key).map_err(|error| PublishError::Message(error.to_string()))?;
-        let properties = message::properties(&event, frame_max).map_err(PublishError::Message)?;
-        let queues = self.outlet.queues.load();
-        let Some(queues) = &*queues else {
-            return Err(PublishError::Down("not connected".into()));
+        let (properties, size) = message::properties(&event);
+        let state = self.lines.here(size);
+        let State::Up { frame_max, jobs } = &**state else {
+            return Err(PublishError::Down(shared.down().unwrap_or_default()));
         };
+        if size > *frame_max {
+            return Err(PublishError::Message(format!(
+                "its attributes take {size} bytes, more than the {frame_max} of an AMQP frame"
+            )));
+        }
         let (reply, outcome) = oneshot::channel();
-        let queue = channel_of(&event, queues.len());
         let job = Job {
             message_id: message::message_id(&event).to_string(),
             routing_key: short,
@@ -240,34 +229,13 @@ impl Exchange {
             event,
             reply,
         };
-        queues[queue].try_send(job).map_err(|error| {
+        jobs[self.outlet.place].try_send(job).map_err(|error| {
             PublishError::Down(match error {
                 TrySendError::Full(_) => "the queue to the broker is full".into(),
                 TrySendError::Closed(_) => "the connection is lost".into(),
             })
         })?;
         Ok((routing_key, outcome))
-    }
-}
-
-/// A key always takes the same channel; what has none is spread by its id.
-fn channel_of(event: &Event, channels: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    event.key().unwrap_or(event.id()).hash(&mut hasher);
-    (hasher.finish() % channels.max(1) as u64) as usize
-}
-
-impl Shared {
-    fn set(&self, state: State) {
-        self.state.store(Arc::new(state));
-    }
-
-    fn down(&self) -> Option<String> {
-        match &**self.state.load() {
-            State::Down(reason) => Some(reason.clone()),
-            State::Blocked(reason) => Some(format!("blocked by the broker: {reason}")),
-            State::Up { .. } => None,
-        }
     }
 }
 
@@ -334,7 +302,7 @@ impl fmt::Debug for RabbitMq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL holds a password.
         f.debug_struct("RabbitMq")
-            .field("name", &self.main.shared.name)
+            .field("name", &self.main.lines.shared().name)
             .finish_non_exhaustive()
     }
 }
@@ -344,6 +312,7 @@ impl fmt::Debug for Exchange {
         f.debug_struct("Exchange")
             .field("name", &self.outlet.name)
             .field("target", &self.outlet.target)
+            .field("workers_up", &self.lines.workers_up())
             .finish_non_exhaustive()
     }
 }

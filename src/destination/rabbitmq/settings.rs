@@ -29,9 +29,6 @@ pub struct Settings {
     /// queue of the same name bound to it, of the virtual host's default type. Consumers declare and bind queues of their own. Default `false`. `…__DECLARE`
     #[serde(default)]
     pub declare: bool,
-    /// Channels for the main exchange; events of one key share a channel. From 1 to 64. Default 2. `…__CHANNELS`
-    #[serde(default = "default_channels")]
-    pub channels: u16,
     /// Certificates for `amqps`. Default: the system's authorities, no client certificate.
     #[serde(default)]
     pub tls: Option<Tls>,
@@ -65,19 +62,13 @@ fn default_routing_key() -> String {
     "{type}".into()
 }
 
-fn default_channels() -> u16 {
-    2
-}
-
 /// Seconds without a frame after which a connection is taken for dead (half of it, to be exact, on either side).
 const HEARTBEAT: u16 = 10;
-const CHANNELS: std::ops::RangeInclusive<u16> = 1..=64;
 
 /// Settings, checked and with their credentials read.
 pub(super) struct Plan {
     pub(super) uri: AMQPUri,
     pub(super) tls: Tls,
-    pub(super) channels: u16,
     pub(super) main: Target,
     pub(super) quarantine: Target,
 }
@@ -120,9 +111,6 @@ impl Settings {
         } else if self.tls.is_some() && uri.is_some() {
             problems.push("rabbitmq.tls: is set, but the URL is `amqp://`; make it `amqps://`".into());
         }
-        if !CHANNELS.contains(&self.channels) {
-            problems.push("rabbitmq.channels: must be from 1 to 64".into());
-        }
         let default_exchange = self.exchange.is_empty();
         let main = target(
             "rabbitmq",
@@ -154,7 +142,6 @@ impl Settings {
             (Some(uri), Some(main), Some(quarantine)) if problems.is_empty() => Ok(Plan {
                 uri,
                 tls,
-                channels: self.channels,
                 main,
                 quarantine,
             }),

@@ -8,10 +8,22 @@ use lapin::options::ExchangeDeleteOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 
-use super::{Broker, exchange_with_queue, open, plain};
+use super::{Broker, exchange_with_queue, open, plain, through_each_line, until_up};
 use crate::support::events::{Sample, fresh};
 use crate::support::proxy::{Link, Proxy};
-use crate::support::{brokers, eventually, until_up};
+use crate::support::{brokers, eventually};
+
+through_each_line!(
+    a_missing_exchange_downs_its_lane_until_somebody_declares_it,
+    a_deleted_exchange_downs_its_lane_and_leaves_the_other_alone,
+    a_binding_that_comes_back_is_used_at_once,
+    a_full_queue_that_rejects_downs_its_lane,
+    a_cut_connection_loses_no_receipt_and_comes_back_by_itself,
+    a_silent_connection_is_given_up_and_says_unknown,
+    a_memory_alarm_is_an_outage_until_it_ends,
+    what_the_broker_does_not_take_is_the_message_s_own_fault,
+    attributes_that_fit_no_frame_are_the_message_s_own_fault,
+);
 
 /// The test broker's URL, by way of a proxy.
 pub async fn through_a_proxy() -> (Proxy, String) {
@@ -23,7 +35,6 @@ pub async fn through_a_proxy() -> (Proxy, String) {
     (proxy, url)
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_exchange_downs_its_lane_until_somebody_declares_it() {
     let _calm = brokers::calm().await;
     let exchange = fresh("missing");
@@ -53,7 +64,6 @@ async fn a_missing_exchange_downs_its_lane_until_somebody_declares_it() {
     eventually("found", || async { publish().await.is_ok() }).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_exchange_downs_its_lane_and_leaves_the_other_alone() {
     let _calm = brokers::calm().await;
     let (broker, exchange, _) = exchange_with_queue().await;
@@ -82,7 +92,6 @@ async fn a_deleted_exchange_downs_its_lane_and_leaves_the_other_alone() {
     assert_eq!(main.down(), None);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_binding_that_comes_back_is_used_at_once() {
     let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
@@ -108,7 +117,6 @@ async fn a_binding_that_comes_back_is_used_at_once() {
     assert_eq!(stored.iter().map(|stored| stored.id()).collect::<Vec<_>>(), ["b"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_that_rejects_downs_its_lane() {
     let _calm = brokers::calm().await;
     let broker = Broker::new().await;
@@ -158,7 +166,6 @@ async fn nobody_there_is_an_outage_at_once() {
     assert!(!format!("{findings:?}{main:?}{:?}", main.down()).contains("canary"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_cut_connection_loses_no_receipt_and_comes_back_by_itself() {
     let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
@@ -208,7 +215,6 @@ async fn a_cut_connection_loses_no_receipt_and_comes_back_by_itself() {
 }
 
 /// Confirms no longer come back, though the broker stores: heartbeats find the half-dead connection.
-#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_given_up_and_says_unknown() {
     let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
@@ -233,7 +239,6 @@ async fn a_silent_connection_is_given_up_and_says_unknown() {
         .expect("a receipt");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_memory_alarm_is_an_outage_until_it_ends() {
     let _alone = brokers::alone().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
@@ -267,7 +272,6 @@ async fn a_memory_alarm_is_an_outage_until_it_ends() {
     assert_eq!(stored, ["before", "during", "after"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_the_broker_does_not_take_is_the_message_s_own_fault() {
     let _alone = brokers::alone().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
@@ -297,7 +301,6 @@ async fn what_the_broker_does_not_take_is_the_message_s_own_fault() {
     assert_eq!(broker.read(&queue, 9).await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn attributes_that_fit_no_frame_are_the_message_s_own_fault() {
     let _calm = brokers::calm().await;
     let (_broker, exchange, _queue) = exchange_with_queue().await;

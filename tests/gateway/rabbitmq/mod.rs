@@ -1,31 +1,72 @@
 //! The RabbitMQ destination, on a real broker.
 
 mod faults;
+mod lines;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hooksluice::destination::PublishError;
 use hooksluice::destination::rabbitmq::{Quarantine, RabbitMq, Settings};
+use hooksluice::destination::{Destination, PublishError};
 use lapin::options::{BasicAckOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 use crate::support::destination_contract::{self, Stored};
 use crate::support::events::{Sample, fresh};
 use crate::support::proxy::Link;
-use crate::support::{brokers, until_up};
+use crate::support::{brokers, eventually, until_up as until_base_is_up};
+
+/// Runs each test twice: through the base line, and as a worker of the ingress does, on a runtime of one thread, through a
+/// line of its own.
+macro_rules! through_each_line {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread")]
+            async fn base() {
+                super::$name().await;
+            }
+
+            #[tokio::test]
+            async fn worker() {
+                super::$name().await;
+            }
+        }
+    )*};
+}
+use through_each_line;
+
+/// Outlives the tests, as the gateway's runtime outlives its requests. What a test asks the broker goes through it, too.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
 fn parsed(value: Value) -> Settings {
     serde_json::from_value(value).expect("settings")
 }
 
 fn open(value: Value) -> RabbitMq {
-    RabbitMq::open("queue", &parsed(value), &Quarantine::default(), Handle::current()).expect("it opens")
+    let runtime = RUNTIME.handle().clone();
+    RabbitMq::open("queue", &parsed(value), &Quarantine::default(), runtime).expect("it opens")
+}
+
+/// Until the line that this test publishes through is up.
+async fn until_up(destination: &Arc<dyn Destination>) {
+    until_base_is_up(destination).await;
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        // Starts the line, and is refused before it goes anywhere.
+        let no_frame_holds_it = Sample::new("huge", "{}").with("subject", &"x".repeat(200_000)).event();
+        // Not where the exchange is missing: then nothing gets that far.
+        if let Err(PublishError::Message(_)) = destination.publish(no_frame_holds_it).await {
+            eventually("the worker's line is up", || async {
+                format!("{destination:?}").contains("workers_up: 1")
+            })
+            .await;
+        }
+    }
 }
 
 fn plain(exchange: &str) -> Value {
@@ -40,14 +81,17 @@ struct Broker {
 
 impl Broker {
     async fn new() -> Self {
-        let connection = Connection::connect(&brokers::rabbitmq(), ConnectionProperties::default())
-            .await
-            .expect("connected");
-        let channel = connection.create_channel().await.expect("a channel");
-        Self {
-            _connection: connection,
-            channel,
-        }
+        let connect = async {
+            let connection = Connection::connect(&brokers::rabbitmq(), ConnectionProperties::default())
+                .await
+                .expect("connected");
+            let channel = connection.create_channel().await.expect("a channel");
+            Self {
+                _connection: connection,
+                channel,
+            }
+        };
+        RUNTIME.spawn(connect).await.expect("no panic")
     }
 
     async fn exchange(&self, name: &str) {
@@ -145,10 +189,19 @@ async fn exchange_with_queue() -> (Broker, String, String) {
 }
 
 fn read_of<'a>(broker: &'a Broker, queue: &'a str) -> impl FnMut(usize) -> Vec<Stored> + 'a {
-    move |count| tokio::task::block_in_place(|| Handle::current().block_on(broker.read(queue, count)))
+    move |count| {
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| RUNTIME.block_on(broker.read(queue, count)));
+            reading.join().expect("no panic")
+        })
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+through_each_line!(
+    keeps_bytes_attributes_key_and_order,
+    a_return_fails_its_own_publish_and_no_other
+);
+
 async fn keeps_bytes_attributes_key_and_order() {
     let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;
@@ -162,7 +215,6 @@ async fn keeps_bytes_attributes_key_and_order() {
     rabbitmq.close(Duration::from_secs(5)).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_return_fails_its_own_publish_and_no_other() {
     let _calm = brokers::calm().await;
     let (broker, exchange, queue) = exchange_with_queue().await;

@@ -1,0 +1,117 @@
+//! Workers publish through lines of their own.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hooksluice::destination::PublishError;
+use lapin::options::ExchangeDeclareOptions;
+use lapin::types::FieldTable;
+
+use super::{exchange_with_queue, open, plain, until_up};
+use crate::support::events::{Sample, fresh};
+use crate::support::{brokers, eventually};
+
+/// Does the work as a worker of the ingress does, on a thread with a runtime of its own, which then ends.
+async fn on_a_worker<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
+    let worker = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(work())
+    });
+    let ended = tokio::task::spawn_blocking(move || worker.join());
+    ended.await.expect("no panic").expect("no panic")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_ends_leaves_nobody_waiting_and_takes_no_receipt_with_it() {
+    let _calm = brokers::calm().await;
+    let (broker, exchange, queue) = exchange_with_queue().await;
+    let rabbitmq = open(plain(&exchange));
+    let main = rabbitmq.main();
+    let its = main.clone();
+    let publishes = on_a_worker(async move || {
+        until_up(&its).await;
+        let publishes: Vec<_> = (0..300)
+            .map(|n| its.publish(Sample::new(&format!("w-{n}"), "{}").key("k").event()))
+            .collect();
+        // Some are on their way, some still queued.
+        tokio::task::yield_now().await;
+        publishes
+    })
+    .await;
+    let mut receipted = BTreeSet::new();
+    for (n, outcome) in join_all(publishes).await.into_iter().enumerate() {
+        match outcome {
+            Ok(_) => _ = receipted.insert(format!("w-{n}")),
+            Err(PublishError::Unknown(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(main.down(), None);
+    main.publish(Sample::new("after", "{}").event())
+        .await
+        .expect("a receipt from the base line");
+    receipted.insert("after".into());
+    let stored: BTreeSet<String> = broker
+        .read(&queue, 400)
+        .await
+        .iter()
+        .map(|stored| stored.id().to_owned())
+        .collect();
+    assert!(stored.is_superset(&receipted), "lost");
+    rabbitmq.close(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn closing_waits_for_what_a_worker_has_under_way() {
+    let _calm = brokers::calm().await;
+    let (broker, exchange, queue) = exchange_with_queue().await;
+    let rabbitmq = open(plain(&exchange));
+    let main = rabbitmq.main();
+    until_up(&main).await;
+    let publishes: Vec<_> = (0..300)
+        .map(|n| main.publish(Sample::new(&format!("c-{n}"), "{}").event()))
+        .collect();
+    rabbitmq.close(Duration::from_secs(10)).await;
+    for outcome in join_all(publishes).await {
+        outcome.expect("a receipt");
+    }
+    assert_eq!(broker.read(&queue, 400).await.len(), 300);
+    let late = main.publish(Sample::new("late", "{}").event()).await;
+    assert!(matches!(late, Err(PublishError::Down(_))), "{late:?}");
+}
+
+/// What a worker found out of an exchange is not left standing when the worker ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_a_worker_found_missing_is_looked_for_when_the_worker_has_ended() {
+    let _calm = brokers::calm().await;
+    let (broker, exchange, queue) = exchange_with_queue().await;
+    let mut settings = plain(&exchange);
+    settings["declare"] = false.into();
+    let rabbitmq = open(settings);
+    let (main, its) = (rabbitmq.main(), rabbitmq.main());
+    let (name, channel) = (exchange.clone(), broker.channel.clone());
+    on_a_worker(async move || {
+        until_up(&its).await;
+        let deleted = channel.exchange_delete(name.as_str().into(), Default::default());
+        deleted.await.expect("deleted");
+        let outcome = its.publish(Sample::new(&fresh("gone"), "{}").event()).await;
+        assert!(matches!(outcome, Err(PublishError::LaneDown(_))), "{outcome:?}");
+    })
+    .await;
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let kind = lapin::ExchangeKind::Topic;
+    broker
+        .channel
+        .exchange_declare(exchange.as_str().into(), kind, durable, FieldTable::default())
+        .await
+        .expect("declared");
+    broker.queue(&queue, &exchange, "#", FieldTable::default()).await;
+    eventually("the base line takes it", || async {
+        main.publish(Sample::new(&fresh("back"), "{}").event()).await.is_ok()
+    })
+    .await;
+}
