@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::Method;
+use actix_web::http::{Method, StatusCode};
 use ipnet::IpNet;
 
 use super::capacity::Counter;
@@ -65,6 +65,8 @@ pub struct Held {
 #[derive(Clone, Debug)]
 pub struct AnswerForm {
     pub status: u16,
+    /// In the place of 503 and of 429.
+    pub retry_status: Option<StatusCode>,
     pub body: Option<String>,
     pub content_type: Option<String>,
     pub headers: Vec<(HeaderName, AnswerHeader)>,

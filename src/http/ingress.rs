@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -74,6 +75,8 @@ struct Line {
     sender: Option<std::net::IpAddr>,
     method: String,
     bytes: usize,
+    /// What makes this platform deliver again, if it is something special.
+    retry_status: Option<StatusCode>,
 }
 
 pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<Ingress>) -> HttpResponse {
@@ -87,6 +90,7 @@ pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<I
         // Anything up to the size of a head may stand there.
         method: shortened(request.method().as_str()).to_owned(),
         bytes: 0,
+        retry_status: None,
     };
     let Some(endpoint) = gateway.endpoints.get(request.path()).cloned() else {
         let account = Account::open(gateway.unknown.clone());
@@ -97,6 +101,8 @@ pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<I
         return unread(turn_away(&ingress, account, &line, &why), payload);
     };
     line.source = endpoint.source.origin.source().clone();
+    line.retry_status = endpoint.answer.retry_status;
+    let retry_status = line.retry_status;
     let account = Account::open(endpoint.source.metrics.clone());
     let mut holds = Holds {
         _in_hand: InHand::new(&ingress.in_flight),
@@ -114,7 +120,7 @@ pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<I
     let (response, proved) = task.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a delivery's task died");
         (
-            TurnedAway::Refused(Refusal::Internal("task died".into())).response(),
+            TurnedAway::Refused(Refusal::Internal("task died".into())).response(retry_status),
             false,
         )
     });
@@ -283,7 +289,7 @@ fn turn_away(ingress: &Ingress, account: Account, line: &Line, turned_away: &Tur
     }
     account.settle(outcome);
     let reason = turned_away.to_string();
-    let status = turned_away.status().as_u16();
+    let status = turned_away.status(line.retry_status).as_u16();
     match outcome {
         // Who sends too much must not fill the log with it: these are counted, and the inspector shows them.
         _ if limit.is_some() => {
@@ -295,7 +301,7 @@ fn turn_away(ingress: &Ingress, account: Account, line: &Line, turned_away: &Tur
         _ => tracing::info!(source = %line.source, sender = ?line.sender, status, reason, "delivery rejected"),
     }
     remember(ingress, line, outcome, status, Some(reason), Vec::new());
-    turned_away.response()
+    turned_away.response(line.retry_status)
 }
 
 fn remember(

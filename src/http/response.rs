@@ -79,7 +79,15 @@ impl TurnedAway {
         }
     }
 
-    pub fn status(&self) -> StatusCode {
+    /// `retry`: what makes the platform deliver again, where that is neither of the usual ones.
+    pub fn status(&self, retry: Option<StatusCode>) -> StatusCode {
+        match (self.usual_status(), retry) {
+            (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, Some(retry)) => retry,
+            (usual, _) => usual,
+        }
+    }
+
+    fn usual_status(&self) -> StatusCode {
         match self {
             Self::UnknownSource => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -118,12 +126,12 @@ impl TurnedAway {
     }
 
     /// The sender learns the status and, for a broken contract, what was broken; never why it was not believed.
-    pub fn response(&self) -> HttpResponse {
-        let status = self.status();
+    pub fn response(&self, retry: Option<StatusCode>) -> HttpResponse {
+        let status = self.status(retry);
         let mut response = builder(status);
         let retry_after = match self {
             Self::TooFast(_, wait) | Self::Refused(Refusal::TooFast(wait)) => Some(wait.seconds()),
-            _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS),
+            _ => (self.usual_status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_SECONDS),
         };
         if let Some(seconds) = retry_after {
             response.insert_header((RETRY_AFTER, seconds.to_string()));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::Method;
+use actix_web::http::{Method, StatusCode};
 
 use crate::config::source::{BatchMode, Payload};
 use crate::config::{LoadedSource, Problem};
@@ -35,6 +35,7 @@ pub struct Compiled {
     contracts: Contracts,
     origin: Origin,
     headers: Vec<(HeaderName, AnswerHeader)>,
+    retry_status: Option<StatusCode>,
 }
 
 pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled, Vec<Problem>> {
@@ -60,6 +61,14 @@ pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled
     });
     let handshakes = noted(handshakes, &mut problems);
     let headers = answer_headers(definition, settings, &mut problems);
+    let retry_status = definition.answer.retry_status.and_then(|status| {
+        let retried = StatusCode::from_u16(status).ok();
+        let retried = retried.filter(|status| status.is_client_error() || status.is_server_error());
+        if retried.is_none() {
+            problems.push(format!("answer.retry_status: {status} is neither a 4xx nor a 5xx"));
+        }
+        retried
+    });
     let reader = noted(Reader::compile(definition, settings, options), &mut problems);
     let contracts = noted(
         Contracts::compile(&loaded.provider, definition, loaded.schemas.clone(), &loaded.contract),
@@ -75,6 +84,7 @@ pub fn compile(loaded: &LoadedSource, keyring: &Arc<Keyring>) -> Result<Compiled
                 contracts,
                 origin,
                 headers,
+                retry_status,
             })
         }
         _ => {
@@ -145,6 +155,7 @@ impl Compiled {
             public_url: loaded.public_url.clone(),
             answer: AnswerForm {
                 status: loaded.answer_status,
+                retry_status: self.retry_status,
                 body: loaded.definition.answer.body.clone(),
                 content_type: loaded.definition.answer.content_type.clone(),
                 headers: self.headers,

@@ -38,6 +38,45 @@ fn in_flight(gateway: &Gateway, source: &str) -> f64 {
     gateway.metric("hooksluice_deliveries_in_flight", &[&format!("source=\"{source}\"")])
 }
 
+/// HighLevel delivers again after 429 alone, Segment after any 5xx but no 4xx: the data say which.
+#[test]
+fn a_platform_hears_the_status_that_makes_it_deliver_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, status) in [("acme", 429), ("ajax", 503), ("apex", 200)] {
+        let definition = format!("extends = \"github\"\ntitle = \"{name}\"\n[answer]\nretry_status = {status}\n");
+        std::fs::create_dir_all(folder.path().join(name)).expect("a folder");
+        std::fs::write(folder.path().join(name).join("provider.toml"), definition).expect("written");
+    }
+    let config = |last: &str| {
+        format!(
+            "schemas: {{ paths: [{}] }}
+journal: off
+destinations: {{ stream: {{ kafka: {{ bootstrap_servers: \"127.0.0.1:1\", topic: t }} }} }}
+sources:
+  github: {{ provider: github, secrets: [{{ value: s3cret }}], destination: stream, rate: 1/h }}
+  {last}: {{ provider: {last}, secrets: [{{ value: s3cret }}], destination: stream, rate: 1/h }}
+",
+            folder.path().display()
+        )
+    };
+    for (platform, no_broker, too_fast) in [("acme", 429, 429), ("ajax", 503, 503)] {
+        let gateway = Gateway::start(&config(platform));
+        for (source, statuses) in [("github", [503, 429]), (platform, [no_broker, too_fast])] {
+            for status in statuses {
+                let reply = signed(&gateway, &format!("/in/{source}"), "", b"{}");
+                assert_eq!(reply.status, status, "{source}");
+                assert!(retry_after(&reply) > 0);
+            }
+        }
+        assert_eq!(shed(&gateway, platform, "source_rate"), 1.0);
+    }
+    let (_, refused) = Setup::new(&config("apex")).refuse();
+    assert!(
+        refused.contains("answer.retry_status: 200 is neither a 4xx nor a 5xx"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn a_source_counts_its_rate_after_verification_so_forgeries_use_up_nothing() {
     let gateway = Setup::new(

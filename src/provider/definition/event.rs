@@ -126,6 +126,8 @@ pub struct Batch {
 pub struct Answer {
     /// Default 200.
     pub status: Option<u16>,
+    /// What makes it deliver again, where that is not both 503 (no room, no broker) and 429 (too fast): stands for both.
+    pub retry_status: Option<u16>,
     pub body: Option<String>,
     pub content_type: Option<String>,
     /// Headers of the answer: `literal`, `setting`, or a `header` of the (verified) request.
