@@ -11,7 +11,7 @@ use crate::keys::{Algorithm, FetchError, Hosts, KeyDocument, Keyring, PublicKey,
 use crate::provider::definition::HashName;
 
 use super::candidates::{self, matching};
-use super::content::either_port;
+use super::url::either_port;
 use super::encode;
 use super::find::{Finder, Malformed, Scope, View};
 use super::hashes::{Hash, Keyed, Tag, hash};

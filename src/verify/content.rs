@@ -11,11 +11,11 @@ use crate::provider::definition::{FieldsForm, Find, Part};
 use super::VerifyError;
 use super::canonical;
 use super::compact;
-use super::encode;
-use super::find::{Allowed, Finder, Malformed, Place, Scope, View};
+use super::find::{Allowed, Finder, Place, Scope, View};
 use super::hashes::{Hash, Keyed, Tag};
 use super::pointers::Pointers;
-use super::problems::{Problems, nearest};
+use super::problems::Problems;
+use super::word::Word;
 
 /// The signed content of one alternative.
 #[derive(Debug, Default)]
@@ -52,143 +52,6 @@ pub(crate) struct Listed {
 
 /// Most headers that one delivery lists.
 const MOST_LISTED: usize = 32;
-
-/// A named part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
-    Body,
-    Timestamp,
-    Method,
-    Url,
-    Path,
-    Query,
-    Host,
-    SortedForm,
-    SortedJson,
-    Secret,
-}
-
-const WORDS: [(&str, Word); 10] = [
-    ("body", Word::Body),
-    ("timestamp", Word::Timestamp),
-    ("method", Word::Method),
-    ("url", Word::Url),
-    ("path", Word::Path),
-    ("query", Word::Query),
-    ("host", Word::Host),
-    ("sorted_form", Word::SortedForm),
-    ("sorted_json", Word::SortedJson),
-    ("secret", Word::Secret),
-];
-
-impl Word {
-    /// The whole body, in a way that no other could stand for it.
-    fn is_body(self) -> bool {
-        matches!(self, Self::Body | Self::SortedForm | Self::SortedJson)
-    }
-
-    pub fn compile(name: &str, problems: &mut Problems<'_>) -> Option<Self> {
-        if let Some((_, word)) = WORDS.iter().find(|(known, _)| *known == name) {
-            return Some(*word);
-        }
-        let names = WORDS.iter().map(|(known, _)| *known);
-        let remedy = match nearest(name, names.clone()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("parts are {}", names.collect::<Vec<_>>().join(", ")),
-        };
-        problems.none(format!(
-            "unknown part `{name}`; {remedy} A literal word is written {{ literal = \"{name}\" }}"
-        ))
-    }
-
-    /// The part as one piece, for a transform.
-    pub fn bytes(self, view: &View<'_>, scope: &Scope<'_>) -> Result<Vec<u8>, Malformed> {
-        let mut bytes = Vec::new();
-        self.feed(view, scope, &mut |piece| bytes.extend_from_slice(piece))?;
-        Ok(bytes)
-    }
-
-    fn feed(self, view: &View<'_>, scope: &Scope<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Malformed> {
-        let raw = view.raw;
-        match self {
-            Self::Body => sink(&raw.body),
-            Self::Timestamp => sink(scope.timestamp.unwrap_or_default()),
-            Self::Method => sink(raw.method.as_str().as_bytes()),
-            Self::Url => sink(scope.url.unwrap_or(&raw.url).as_bytes()),
-            Self::Path => sink(path_and_query(&raw.url).0.as_bytes()),
-            Self::Query => sink(path_and_query(&raw.url).1.unwrap_or_default().as_bytes()),
-            Self::Host => sink(authority(&raw.url).as_bytes()),
-            Self::SortedForm => sorted_form(view, sink)?,
-            Self::SortedJson => {
-                let json = canonical::sorted_json(&raw.body);
-                sink(&json.map_err(|why| Malformed(format!("the body, which is signed as sorted JSON, {why}")))?);
-            }
-            Self::Secret => sink(scope.secret),
-        }
-        Ok(())
-    }
-}
-
-/// Names and values of the form, sorted by name and then by value, each pair once, nothing between them (Twilio). Not of a
-/// multipart one: its fields are not the whole of such a body.
-fn sorted_form(view: &View<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Malformed> {
-    let body = &view.raw.body;
-    if !body.is_empty() && !view.is_urlencoded() {
-        return Err(Malformed(
-            "the body is signed as a form, but its content type is another".into(),
-        ));
-    }
-    let mut pairs: Vec<_> = encode::pairs(body).collect();
-    pairs.sort_unstable();
-    pairs.dedup();
-    for (name, value) in pairs {
-        sink(&name);
-        sink(&value);
-    }
-    Ok(())
-}
-
-/// Host, and port if there is one, of a URL.
-pub(crate) fn authority(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
-}
-
-/// Path and query of a URL. The sender signed those of the URL that it called, which a proxy may have rewritten on the way.
-pub(crate) fn path_and_query(url: &str) -> (&str, Option<&str>) {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let target = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
-    match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (target, None),
-    }
-}
-
-/// The URL as it is, without its port, and with the standard port of its scheme: platforms that sign any of them.
-pub(crate) fn either_port(url: &str) -> Vec<Cow<'_, str>> {
-    let mut urls = vec![Cow::Borrowed(url)];
-    let host = authority(url);
-    let Some((scheme, _)) = url.split_once("://") else {
-        return urls;
-    };
-    let start = host.as_ptr() as usize - url.as_ptr() as usize;
-    let (before, after) = (&url[..start], &url[start + host.len()..]);
-    let colon = host
-        .rfind(':')
-        .filter(|at| host[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
-    let bare = colon.map_or(host, |at| &host[..at]);
-    let port = if scheme == "http" { 80 } else { 443 };
-    for other in [
-        format!("{before}{bare}{after}"),
-        format!("{before}{bare}:{port}{after}"),
-    ] {
-        if urls.iter().all(|known| *known != other) {
-            urls.push(Cow::Owned(other));
-        }
-    }
-    urls
-}
 
 impl Content {
     pub fn compile(parts: &[Part], settings: &Settings, pointers: &mut Pointers, problems: &mut Problems<'_>) -> Self {
@@ -542,35 +405,4 @@ fn raw_value<'b>(body: &'b [u8], steps: &[Box<str>]) -> Result<&'b [u8], VerifyE
 
 fn looks_like_a_word(text: &str) -> bool {
     text.len() >= 3 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn path_and_query_are_those_of_the_url() {
-        assert_eq!(path_and_query("https://a.example/x/y?z=/1?2"), ("/x/y", Some("z=/1?2")));
-        assert_eq!(path_and_query("https://a.example?z"), ("", Some("z")));
-        assert_eq!(path_and_query("https://a.example"), ("", None));
-    }
-
-    #[test]
-    fn a_url_is_tried_with_and_without_its_port() {
-        let urls = |url| either_port(url).into_iter().map(Cow::into_owned).collect::<Vec<_>>();
-        assert_eq!(
-            urls("https://a.example/x?y=1:2"),
-            ["https://a.example/x?y=1:2", "https://a.example:443/x?y=1:2"]
-        );
-        assert_eq!(
-            urls("http://u:p@a.example:8080?q"),
-            [
-                "http://u:p@a.example:8080?q",
-                "http://u:p@a.example?q",
-                "http://u:p@a.example:80?q"
-            ]
-        );
-        assert_eq!(urls("https://[::1]/x"), ["https://[::1]/x", "https://[::1]:443/x"]);
-        assert_eq!(urls("nonsense"), ["nonsense"]);
-    }
 }

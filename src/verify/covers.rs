@@ -7,7 +7,7 @@ use crate::provider::definition::Scheme;
 use crate::provider::{Definition, Settings};
 
 use super::candidates;
-use super::content::Word;
+use super::word::Word;
 use super::find::{Scope, View, claim_text};
 use super::http_signature::{self, Component};
 use super::jwt;

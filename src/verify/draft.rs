@@ -11,7 +11,7 @@ use crate::delivery::{HeaderName, HeaderValue, Headers, RawDelivery};
 use crate::provider::definition::Encoding;
 
 use super::VerifyError;
-use super::content::Word;
+use super::word::Word;
 use super::encode;
 use super::find::{Condition, Finder, Place, Scope, View};
 use super::pointers::Pointers;

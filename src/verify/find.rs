@@ -10,7 +10,7 @@ use crate::secret::Secret;
 
 use super::canonical;
 use super::cipher::Cipher;
-use super::content::Word;
+use super::word::Word;
 use super::encode;
 use super::hashes;
 use super::multipart;

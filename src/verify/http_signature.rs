@@ -15,7 +15,7 @@ use crate::provider::definition::{Encoding, HashName};
 
 use super::VerifyError;
 use super::candidates::{LONGEST, MOST};
-use super::content::{authority, path_and_query};
+use super::url::{authority, path_and_query};
 use super::encode;
 use super::find::View;
 use super::jwt::{Alg, Names};

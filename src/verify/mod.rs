@@ -62,6 +62,8 @@ mod said;
 pub(crate) mod secrets;
 mod sign;
 mod time;
+mod url;
+mod word;
 pub(crate) mod xml;
 
 pub use sign::{Signed, Unsigned, sign};

@@ -8,7 +8,8 @@ use crate::keys::Algorithm;
 use crate::provider::definition::{Encoding, Find, HashName, ListForm, Scheme, SecretForm, Signature};
 use crate::provider::{Definition, Settings};
 
-use super::content::{Content, Word};
+use super::content::Content;
+use super::word::Word;
 use super::find::{Allowed, Condition, Finder, Place, Scope, View};
 use super::hashes;
 use super::http_signature::{Component, Form};
