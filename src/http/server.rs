@@ -1,6 +1,5 @@
 //! Starts the two listeners and ends them without losing what is in hand.
 
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -169,11 +168,13 @@ impl Server {
     }
 
     /// Serves until `stop` ends, then: not ready, goes on accepting for `drain_delay` or until `stop` ends once more,
-    /// closes keep-alive connections, finishes what is in hand, and calls `close` (which flushes and spools).
-    pub async fn run<F: Future<Output = ()>>(
+    /// finishes what is in hand, calls `end_workers`, closes keep-alive connections, and calls `close` (which flushes and
+    /// spools).
+    pub async fn run(
         self,
         mut stop: impl AsyncFnMut(),
-        close: impl FnOnce() -> F,
+        end_workers: impl AsyncFnOnce(),
+        close: impl AsyncFnOnce(),
     ) -> Result<(), ServerError> {
         let (ingress, admin) = (self.ingress.handle(), self.admin.handle());
         let serving = tokio::spawn(self.ingress);
@@ -198,6 +199,7 @@ impl Server {
         while self.in_flight.load(Ordering::Acquire) > 0 && Instant::now() < until {
             sleep_until((Instant::now() + Duration::from_millis(10)).min(until)).await;
         }
+        end_workers().await;
         ingress.stop(true).await;
         // Before the journal is let go: the next process may put a socket of its own there.
         drop(socket);

@@ -54,11 +54,15 @@ struct Broker {
 trait Client: Quarantine + std::fmt::Debug {
     fn main(&self) -> Arc<dyn Destination>;
     fn quarantine(&self) -> Arc<dyn Destination>;
+    /// Ends what belongs to the ingress's workers, while these live.
+    fn end_workers(&self, _deadline: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
     fn close(&self, deadline: Duration) -> BoxFuture<'_, ()>;
 }
 
 macro_rules! client {
-    ($kind:ty) => {
+    ($kind:ty $(, $end_workers:ident)?) => {
         impl Client for $kind {
             fn main(&self) -> Arc<dyn Destination> {
                 Self::main(self)
@@ -66,6 +70,9 @@ macro_rules! client {
             fn quarantine(&self) -> Arc<dyn Destination> {
                 Self::quarantine(self)
             }
+            $(fn $end_workers(&self, deadline: Duration) -> BoxFuture<'_, ()> {
+                Box::pin(Self::$end_workers(self, deadline))
+            })?
             fn close(&self, deadline: Duration) -> BoxFuture<'_, ()> {
                 Box::pin(Self::close(self, deadline))
             }
@@ -76,7 +83,7 @@ macro_rules! client {
 #[cfg(feature = "kafka")]
 client!(Kafka);
 #[cfg(feature = "rabbitmq")]
-client!(RabbitMq);
+client!(RabbitMq, end_workers);
 
 type Opened = BoxFuture<'static, Result<Box<dyn Backlog>, OpenError>>;
 
@@ -254,6 +261,12 @@ impl Destinations {
                 })
                 .collect(),
         }
+    }
+
+    /// The ingress's workers are about to end.
+    pub async fn end_workers(&self, deadline: Duration) {
+        let brokers = self.brokers.values();
+        futures_util::future::join_all(brokers.map(|broker| broker.client.end_workers(deadline))).await;
     }
 
     /// Flushes every broker and leaves in the spool what was not confirmed; the journal last.

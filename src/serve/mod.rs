@@ -30,6 +30,8 @@ use crate::telemetry::Metrics;
 
 /// How long brokers may confirm what is under way when the process ends.
 const FLUSH: Duration = Duration::from_secs(10);
+/// What the ingress's workers still wait for then is in the spool already: only confirms that would save a second copy.
+const FLUSH_WORKERS: Duration = Duration::from_secs(2);
 
 /// Why a gateway does not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -189,12 +191,15 @@ pub async fn serve(path: Option<PathBuf>, loaded: Loaded, started: impl FnOnce(&
             _ = interrupt.recv() => {}
         }
     };
-    let close = || async {
+    let end_workers = async || {
         reloading.abort();
+        destinations.lock().await.end_workers(FLUSH_WORKERS).await;
+    };
+    let close = async || {
         destinations.lock().await.close(FLUSH).await;
     };
     server
-        .run(stop, close)
+        .run(stop, end_workers, close)
         .await
         .map_err(|error| ServeError::Start(error.to_string()))
 }

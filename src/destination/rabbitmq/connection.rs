@@ -1,6 +1,7 @@
 //! Keeps one connection: a single task that connects, serves, and rebuilds with growing pauses.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,6 +10,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, Event};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::line::{Line, State};
 use super::settings::Tls;
@@ -20,19 +22,49 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// is 8 MiB a worker.
 const WORKER_FRAME_MAX: u32 = 32 * 1024;
 
+/// A line that was up for so long has not merely been let in to be thrown out again.
+const STEADY: Duration = Duration::from_secs(5);
+
 /// The line of this task ends with it, also when the runtime of a worker drops it.
 struct Kept {
     shared: Arc<Shared>,
     line: Arc<Line>,
+    /// The outage has been said.
+    said: AtomicBool,
 }
 
 impl Kept {
+    fn is_base(&self) -> bool {
+        self.shared.is_base(&self.line)
+    }
+
     fn set(&self, state: State) {
+        if matches!(state, State::Up { .. }) && self.said.swap(false, Ordering::Relaxed) && self.is_base() {
+            tracing::info!(destination = &*self.shared.name, "rabbitmq: connected again");
+        }
         self.shared.set(&self.line, state);
     }
 
+    /// Says an outage once. What happens to all lines, the base line says alone.
+    fn say(&self, reason: &str, was_up: bool) {
+        let is_news = self.is_base() || (self.shared.base_is_up() && !was_up);
+        if !is_news || self.said.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let destination = &*self.shared.name;
+        if self.is_base() {
+            tracing::warn!(destination, reason, "rabbitmq: not connected");
+        } else {
+            tracing::warn!(
+                destination,
+                reason,
+                "rabbitmq: a worker has no connection of its own, and publishes through the common one"
+            );
+        }
+    }
+
     /// Takes nothing more. Whether an exchange takes something is for the lines that are left to find out.
-    fn down(&self, reason: String) {
+    fn end(&self, reason: String) {
         self.set(State::Down(reason));
         for outlet in &self.shared.outlets {
             outlet.set_up();
@@ -42,27 +74,28 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.down("closed".into());
+        self.end("closed".into());
     }
 }
 
 /// Runs until `closing` says when to end, or nobody holds the destination any more.
 pub(super) async fn run(shared: Arc<Shared>, line: Arc<Line>, mut closing: watch::Receiver<Option<Duration>>) {
-    // What happens to all lines is said once, by the base line.
-    let base = shared.is_base(&line);
-    let kept = Kept { shared, line };
+    let kept = Kept {
+        shared,
+        line,
+        said: AtomicBool::new(false),
+    };
     let shared = &kept.shared;
     let mut uri = shared.uri.clone();
-    if !base {
+    if !kept.is_base() {
         let frame_max = uri.query.frame_max.unwrap_or(WORKER_FRAME_MAX);
         uri.query.frame_max = Some(frame_max.min(WORKER_FRAME_MAX));
     }
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-    let mut said = false;
     loop {
         // Only the base line looks for a broker that is away.
         let connecting = async {
-            while !base && !shared.base_is_up() {
+            while !kept.is_base() && !shared.base_is_up() {
                 tokio::time::sleep(FIRST_PAUSE).await;
             }
             connect(&shared.name, &uri, &shared.tls).await
@@ -71,26 +104,19 @@ pub(super) async fn run(shared: Arc<Shared>, line: Arc<Line>, mut closing: watch
             connected = connecting => connected,
             _ = closing.changed() => break,
         };
+        let mut up_since = None;
         let reason = match connected {
-            Ok(connection) => {
-                if said && base {
-                    tracing::info!(destination = &*shared.name, "rabbitmq: connected again");
-                }
-                said = false;
-                backoff.reset();
-                match serve(&kept, connection, &mut closing).await {
-                    Some(reason) => reason,
-                    None => break,
-                }
-            }
+            Ok(connection) => match serve(&kept, connection, &mut closing, &mut up_since).await {
+                Some(reason) => reason,
+                None => break,
+            },
             Err(reason) => reason,
         };
-        // Once an outage.
-        if !said && base {
-            tracing::warn!(destination = &*shared.name, %reason, "rabbitmq: not connected");
+        kept.say(&reason, up_since.is_some());
+        kept.set(State::Down(reason));
+        if up_since.is_some_and(|since: Instant| since.elapsed() > STEADY) {
+            backoff.reset();
         }
-        said = true;
-        kept.down(reason);
         tokio::select! {
             () = tokio::time::sleep(backoff.next()) => {}
             _ = closing.changed() => break,
@@ -98,39 +124,64 @@ pub(super) async fn run(shared: Arc<Shared>, line: Arc<Line>, mut closing: watch
     }
 }
 
-/// Serves a connection until it ends: the reason, or nothing when it was to be closed.
-async fn serve(kept: &Kept, connection: Connection, closing: &mut watch::Receiver<Option<Duration>>) -> Option<String> {
+/// Serves a connection until it ends: the reason, or nothing when it was to be closed. It is up when each of its channels
+/// is open, or is known to have no exchange: brokers also limit how many channels there are.
+async fn serve(
+    kept: &Kept,
+    connection: Connection,
+    closing: &mut watch::Receiver<Option<Duration>>,
+    up_since: &mut Option<Instant>,
+) -> Option<String> {
     let shared = &kept.shared;
     let mut events = Box::pin(connection.events_listener());
     let connection = Arc::new(connection);
     let (gone, is_gone) = watch::channel(false);
     let mut publishers = JoinSet::new();
+    let (ready, mut is_ready) = mpsc::channel(shared.outlets.len());
     let jobs = shared.outlets.each_ref().map(|outlet| {
         let (jobs, queue) = mpsc::channel(publisher::MAX_OPEN);
         publishers.spawn(publisher::run(
             connection.clone(),
             outlet.clone(),
             queue,
+            ready.clone(),
             is_gone.clone(),
         ));
         jobs
     });
     let frame_max = connection.configuration().frame_max() as usize;
-    let up = || State::Up {
-        frame_max,
-        jobs: jobs.clone(),
+    let (mut unopened, mut blocked) = (jobs.len(), None);
+    let state = |unopened: usize, blocked: &Option<String>| match blocked {
+        Some(reason) => State::Blocked(reason.clone()),
+        None if unopened > 0 => State::Down("its channels are not open yet".into()),
+        None => State::Up {
+            frame_max,
+            jobs: jobs.clone(),
+        },
     };
-    kept.set(up());
     // Events tell at once; the tick is for an end that no event tells.
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let ended = loop {
         tokio::select! {
             event = events.next() => match event {
-                Some(Event::ConnectionBlocked(reason)) => kept.set(State::Blocked(reason)),
-                Some(Event::ConnectionUnblocked) => kept.set(up()),
+                Some(Event::ConnectionBlocked(reason)) => {
+                    blocked = Some(reason);
+                    kept.set(state(unopened, &blocked));
+                }
+                Some(Event::ConnectionUnblocked) => {
+                    blocked = None;
+                    kept.set(state(unopened, &blocked));
+                }
                 Some(Event::Error(error)) if !connection.status().connected() => break Some(error.to_string()),
                 Some(_) => {}
                 None => break Some("the connection ended".into()),
+            },
+            Some(()) = is_ready.recv(), if unopened > 0 => {
+                unopened -= 1;
+                if unopened == 0 {
+                    *up_since = Some(Instant::now());
+                }
+                kept.set(state(unopened, &blocked));
             },
             _ = tick.tick() => if !connection.status().connected() {
                 break Some("the connection ended".into());
@@ -139,7 +190,7 @@ async fn serve(kept: &Kept, connection: Connection, closing: &mut watch::Receive
         }
     };
     // Without their senders, the publishers finish what is queued and end.
-    kept.down(ended.clone().unwrap_or_else(|| "closed".into()));
+    kept.end(ended.clone().unwrap_or_else(|| "closed".into()));
     drop(jobs);
     if ended.is_none() {
         let deadline = closing.borrow().unwrap_or_default();
@@ -161,8 +212,13 @@ pub(super) async fn connect(name: &str, uri: &AMQPUri, tls: &Tls) -> Result<Conn
     let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
     let connector = match uri.scheme {
         AMQPScheme::AMQP => None,
-        // Read again each time: certificates rotate.
-        AMQPScheme::AMQPS => Some(tls.connector().map_err(|problem| format!("tls{problem}"))?),
+        // Read again each time: certificates rotate. Files may be slow, and this may be a worker's thread.
+        AMQPScheme::AMQPS => {
+            let tls = tls.clone();
+            let connector = tokio::task::spawn_blocking(move || tls.connector()).await;
+            let connector = connector.map_err(|error| error.to_string())?;
+            Some(connector.map_err(|problem| format!("tls{problem}"))?)
+        }
     };
     let transport = async move |uri: AMQPUri, runtime| {
         let host = (uri.authority.host.as_str(), uri.authority.port);

@@ -1,7 +1,7 @@
 //! Lines to the broker, and which of them a publish takes.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -12,6 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::publisher::Job;
 use super::{Shared, connection};
+
+/// How long a line may take to say goodbye, once it has nothing under way.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// One connection, kept and rebuilt by one task.
 pub(super) struct Line {
@@ -93,22 +96,53 @@ impl Shared {
 pub(super) struct Lines {
     shared: Arc<Shared>,
     workers: ArcSwap<Vec<Arc<Line>>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
-    /// Says how long the tasks may still finish what is under way. They also end when it is dropped.
+    tasks: Mutex<Tasks>,
+}
+
+/// What keeps the lines. They also end when this is dropped.
+#[derive(Default)]
+struct Tasks {
+    base: Option<Task>,
+    workers: Vec<Task>,
+    /// No line is started any more.
+    ending: bool,
+}
+
+struct Task {
+    handle: JoinHandle<()>,
+    /// Says how long it may still finish what is under way.
     closing: watch::Sender<Option<Duration>>,
+}
+
+impl Task {
+    fn start(shared: &Arc<Shared>, line: &Arc<Line>, runtime: &Handle) -> Self {
+        let (closing, is_closing) = watch::channel(None);
+        let handle = runtime.spawn(connection::run(shared.clone(), line.clone(), is_closing));
+        Self { handle, closing }
+    }
+
+    async fn close(mut self, deadline: Duration) {
+        self.closing.send_replace(Some(deadline));
+        // A worker that hangs, or has ended, does not run it: then nobody waits for it longer than this.
+        if tokio::time::timeout(deadline + GOODBYE, &mut self.handle).await.is_err() {
+            self.handle.abort();
+        }
+    }
 }
 
 impl Lines {
     /// Starts the base line on a runtime that outlives every request.
     pub(super) fn open(shared: Shared, runtime: &Handle) -> Self {
-        let lines = Self {
-            shared: Arc::new(shared),
-            workers: ArcSwap::default(),
-            tasks: Mutex::default(),
-            closing: watch::Sender::new(None),
+        let shared = Arc::new(shared);
+        let tasks = Tasks {
+            base: Some(Task::start(&shared, &shared.base, runtime)),
+            ..Tasks::default()
         };
-        lines.start(&lines.shared.base, runtime);
-        lines
+        Self {
+            shared,
+            workers: ArcSwap::default(),
+            tasks: Mutex::new(tasks),
+        }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -128,11 +162,7 @@ impl Lines {
         }
         let workers = self.workers.load();
         let Some(line) = workers.iter().find(|line| line.runtime == worker.id()) else {
-            let line = Arc::new(Line::new(&worker));
-            if self.start(&line, &worker) {
-                self.workers
-                    .rcu(|workers| workers.iter().chain([&line]).cloned().collect::<Vec<_>>());
-            }
+            self.start(&worker);
             return base;
         };
         let own = line.state.load();
@@ -147,22 +177,39 @@ impl Lines {
         self.workers.load().iter().filter(|line| line.is_up()).count()
     }
 
-    /// False: it is being closed.
-    fn start(&self, line: &Arc<Line>, runtime: &Handle) -> bool {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let closing = self.closing.subscribe();
-        if closing.borrow().is_some() {
-            return false;
+    fn start(&self, worker: &Handle) {
+        let mut tasks = self.tasks();
+        if tasks.ending {
+            return;
         }
-        tasks.push(runtime.spawn(connection::run(self.shared.clone(), line.clone(), closing)));
-        true
+        let line = Arc::new(Line::new(worker));
+        tasks.workers.push(Task::start(&self.shared, &line, worker));
+        self.workers
+            .rcu(|workers| workers.iter().chain([&line]).cloned().collect::<Vec<_>>());
+    }
+
+    /// Ends the lines of the workers, which can do so only as long as these live. The base line takes what still comes.
+    pub(super) async fn end_workers(&self, deadline: Duration) {
+        let workers = {
+            let mut tasks = self.tasks();
+            tasks.ending = true;
+            std::mem::take(&mut tasks.workers)
+        };
+        join_all(workers.into_iter().map(|task| task.close(deadline))).await;
     }
 
     /// Ends all lines. What one cannot finish in this time is unknown.
     pub(super) async fn close(&self, deadline: Duration) {
-        self.closing.send_replace(Some(deadline));
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        // One whose worker has ended, ended with it.
-        join_all(tasks).await;
+        let base = self.tasks().base.take();
+        let base = async {
+            if let Some(base) = base {
+                base.close(deadline).await;
+            }
+        };
+        tokio::join!(self.end_workers(deadline), base);
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,8 +3,8 @@
 //! Each worker of the ingress publishes through a line of its own: a connection that is served by the worker's thread, so
 //! that no publish waits for another thread but lapin's. Everybody else (the spool, replays), and a worker whose line is
 //! not up, takes the base line. A line has a channel for the main exchange and one for the quarantine exchange: a fault of
-//! one closes only its channel. What one thread publishes of a key stays in order; between overlapping requests none is
-//! promised. While the base line is lost, or the broker blocks one (memory or disk alarm), nothing is taken. An unroutable
+//! one closes only its channel. What one thread publishes of a key stays in order, unless the attributes of only some of
+//! it are too large for a worker's frames; between overlapping requests none is promised. While the base line is lost, or the broker blocks one (memory or disk alarm), nothing is taken. An unroutable
 //! message is a failure, matched to its own publish (`ledger`). No confirm is waited for longer than 30 seconds.
 
 mod backlog;
@@ -135,6 +135,11 @@ impl RabbitMq {
     pub async fn backlog(&self, part: Part, feeds: Vec<Feed>) -> Result<Box<dyn Backlog>, OpenError> {
         let (shared, outlet) = (self.quarantine.lines.shared().clone(), self.quarantine.outlet.clone());
         Ok(Box::new(backlog::open(shared, outlet, part, feeds).await?))
+    }
+
+    /// Ends what belongs to the ingress's workers, before they end themselves. What still comes takes the base line.
+    pub async fn end_workers(&self, deadline: Duration) {
+        self.main.lines.end_workers(deadline).await;
     }
 
     /// Takes nothing more, waits for the confirms of what is under way, and gives up the rest when the deadline passes:

@@ -61,13 +61,16 @@ enum End {
     LaneDown(String),
 }
 
-/// Serves one channel after another, until the connection ends or the queue is closed.
+/// Serves one channel after another, until the connection ends or the queue is closed. Says by `ready` once that it can
+/// answer for what is queued: a channel is open, or the exchange is known to be missing.
 pub(super) async fn run(
     connection: Arc<Connection>,
     outlet: Arc<Outlet>,
     mut jobs: mpsc::Receiver<Job>,
+    ready: mpsc::Sender<()>,
     mut gone: watch::Receiver<bool>,
 ) {
+    let mut ready = Some(ready);
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let opened = tokio::select! {
@@ -77,6 +80,9 @@ pub(super) async fn run(
         let end = match opened {
             Ok(Ok(channel)) => {
                 outlet.set_up();
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send(()).await;
+                }
                 let mut serving = Serving::new(channel, outlet.clone(), connection.clone());
                 let end = serving.serve(&mut jobs, &mut gone).await;
                 if serving.confirmed_any {
@@ -85,8 +91,17 @@ pub(super) async fn run(
                 end
             }
             Ok(Err(error)) if is_lane(&error) => End::LaneDown(text(&error)),
-            Ok(Err(error)) => End::Broken(text(&error)),
-            Err(_) => End::Broken("opening a channel takes too long".into()),
+            failed => {
+                let reason = match failed {
+                    Ok(Err(error)) => text(&error),
+                    _ => "opening a channel takes too long".into(),
+                };
+                // Opening it again may take as long: nobody is to wait for that.
+                while let Ok(job) = jobs.try_recv() {
+                    job.fail(PublishError::Down(reason.clone()));
+                }
+                End::Broken(reason)
+            }
         };
         match end {
             End::Finished | End::Gone => break,
@@ -101,7 +116,12 @@ pub(super) async fn run(
             End::Broken(reason) => {
                 tracing::warn!(destination = &*outlet.name, reason, "rabbitmq: channel is opened anew");
             }
-            End::LaneDown(reason) => outlet.set_down(reason),
+            End::LaneDown(reason) => {
+                outlet.set_down(reason);
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send(()).await;
+                }
+            }
         }
         // What was queued meanwhile was not sent; what comes next is refused, as long as the lane is down.
         let wait = tokio::time::sleep(backoff.next());
@@ -111,7 +131,11 @@ pub(super) async fn run(
                 () = &mut wait => break,
                 _ = gone.changed() => { refuse(&outlet, &mut jobs); return }
                 job = jobs.recv(), if outlet.down().is_some() => match job {
-                    Some(job) => job.fail(PublishError::LaneDown(outlet.down().unwrap_or_default())),
+                    Some(job) => {
+                        // Another line may have found the exchange since.
+                        let reason = outlet.down().unwrap_or_else(|| "its channel is not open again yet".into());
+                        job.fail(PublishError::LaneDown(reason));
+                    }
                     None => return,
                 },
             }

@@ -8,7 +8,7 @@ use hooksluice::destination::PublishError;
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
 
-use super::{exchange_with_queue, open, plain, until_up};
+use super::{exchange_with_queue, open, plain, until_base_is_up, until_up};
 use crate::support::events::{Sample, fresh};
 use crate::support::{brokers, eventually};
 
@@ -80,6 +80,56 @@ async fn closing_waits_for_what_a_worker_has_under_way() {
     assert_eq!(broker.read(&queue, 400).await.len(), 300);
     let late = main.publish(Sample::new("late", "{}").event()).await;
     assert!(matches!(late, Err(PublishError::Down(_))), "{late:?}");
+}
+
+/// A user may open so many channels: enough for the base line's two, too few for the worker's.
+#[tokio::test]
+async fn a_worker_whose_line_is_refused_publishes_through_the_base_line() {
+    let _calm = brokers::calm().await;
+    let (broker, exchange, queue) = exchange_with_queue().await;
+    let user = fresh("user");
+    brokers::rabbitmqctl(&["add_user", &user, "pw"]);
+    brokers::rabbitmqctl(&["set_permissions", &user, ".*", ".*", ".*"]);
+    brokers::rabbitmqctl(&["set_user_limits", &user, "{\"max-channels\": 3}"]);
+    let url = brokers::rabbitmq();
+    let (_, address) = url.rsplit_once('@').expect("credentials");
+    let mut settings = plain(&exchange);
+    settings["url"] = format!("amqp://{user}:pw@{address}").into();
+    let rabbitmq = open(settings);
+    let main = rabbitmq.main();
+    until_base_is_up(&main).await;
+    // Long enough for the worker's line to be tried, and refused, more than once.
+    for n in 0..30 {
+        let published = main.publish(Sample::new(&format!("r-{n}"), "{}").event()).await;
+        published.expect("a receipt");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(format!("{main:?}").contains("workers_up: 0"));
+    assert_eq!(broker.read(&queue, 40).await.len(), 30);
+    rabbitmq.close(Duration::from_secs(5)).await;
+    brokers::rabbitmqctl(&["delete_user", &user]);
+}
+
+#[tokio::test]
+async fn when_workers_are_to_end_what_they_published_is_confirmed_and_the_rest_takes_the_base_line() {
+    let _calm = brokers::calm().await;
+    let (broker, exchange, queue) = exchange_with_queue().await;
+    let rabbitmq = open(plain(&exchange));
+    let main = rabbitmq.main();
+    until_up(&main).await;
+    let publishes: Vec<_> = (0..300)
+        .map(|n| main.publish(Sample::new(&format!("e-{n}"), "{}").event()))
+        .collect();
+    rabbitmq.end_workers(Duration::from_secs(10)).await;
+    for publish in publishes {
+        let settled = tokio::task::unconstrained(publish).now_or_never();
+        settled.expect("settled by now").expect("a receipt");
+    }
+    assert!(format!("{main:?}").contains("workers_up: 0"));
+    let after = main.publish(Sample::new("e-after", "{}").event()).await;
+    after.expect("a receipt");
+    assert_eq!(broker.read(&queue, 400).await.len(), 301);
+    rabbitmq.close(Duration::from_secs(5)).await;
 }
 
 /// What a worker found out of an exchange is not left standing when the worker ends.
