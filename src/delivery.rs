@@ -63,6 +63,12 @@ impl Headers {
     pub fn push(&mut self, name: HeaderName, value: HeaderValue) {
         self.0.push((name, value));
     }
+
+    /// The only value of `name` from now on.
+    pub fn replace(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.retain(|(known, _)| *known != name);
+        self.push(name, value);
+    }
 }
 
 impl FromIterator<(HeaderName, HeaderValue)> for Headers {

@@ -62,7 +62,31 @@ pub struct SecretEntry {
     #[serde(default)]
     file: Option<PathBuf>,
     #[serde(default)]
-    value: Option<Plain>,
+    value: Option<Quoted>,
+}
+
+/// Text that YAML took for text. What it took for a number is another one by now: `0123` is 123.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Quoted(Plain);
+
+impl<'de> Deserialize<'de> for Quoted {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Scalar::deserialize(deserializer)? {
+            Scalar::Text(text) => Ok(Self(Plain(Secret::new(text)))),
+            Scalar::Bool(_) | Scalar::Int(_) | Scalar::Float(_) => Err(serde::de::Error::custom(
+                "YAML reads this secret as a number or a truth value; put it in quotes",
+            )),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Bool(bool),
+    Int(i64),
+    Float(f64),
 }
 
 /// Any setting that can hold a credential: plain text, `{ env }` or `{ file }`.
@@ -92,14 +116,6 @@ impl fmt::Debug for Plain {
 
 impl<'de> Deserialize<'de> for Plain {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Scalar {
-            Text(String),
-            Bool(bool),
-            Int(i64),
-            Float(f64),
-        }
         let text = match Scalar::deserialize(deserializer)? {
             Scalar::Text(text) => text,
             Scalar::Bool(value) => value.to_string(),
@@ -133,10 +149,10 @@ impl SecretEntry {
         let secret = match (&self.env, &self.file, &self.value) {
             (Some(env), None, None) => load_env(env)?,
             (None, Some(file), None) => load_file(file)?,
-            (None, None, Some(plain)) if plain.0.expose().is_empty() => {
+            (None, None, Some(Quoted(plain))) if plain.0.expose().is_empty() => {
                 return Err(SecretError::Empty("`value`".into()));
             }
-            (None, None, Some(plain)) => plain.0.clone(),
+            (None, None, Some(Quoted(plain))) => plain.0.clone(),
             _ => return Err(SecretError::NotOne),
         };
         let name = self.name.clone().unwrap_or_else(|| position.to_string());

@@ -82,7 +82,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
 
 fn show_problems(problems: &[Problem], out: &mut Output) -> Result<(), Failure> {
     for problem in problems {
-        out.line(format!("{} {}", out.bad("no"), out.bold(&problem.place)))?;
+        out.line(format!("{} {}", out.bad("error"), out.bold(&problem.place)))?;
         out.line(format!("   {}", problem.message))?;
         if !problem.remedy.is_empty() {
             out.line(format!("   {}", out.dim(&problem.remedy)))?;

@@ -221,18 +221,18 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
         body = other;
         has_fresh_id = true;
     }
-    let mut given = Headers::default();
+    let mut asked = Vec::new();
     for line in &what.headers {
         let (name, value) = line
             .split_once(':')
             .ok_or_else(|| Failure::usage(format!("`--header {line}`: write it as `Name: value`")))?;
         headers.retain(|known, _| !known.eq_ignore_ascii_case(name.trim()));
-        headers.insert(name.trim().to_owned(), value.trim().to_owned());
+        asked.push(header(name.trim(), value.trim())?);
     }
-    for (name, value) in headers {
-        let wrong = |what: &str| Failure::usage(format!("`{name}` is not a header that can be sent: bad {what}"));
-        let name_parsed = HeaderName::try_from(name.as_str()).map_err(|_| wrong("name"))?;
-        given.push(name_parsed, HeaderValue::from_str(&value).map_err(|_| wrong("value"))?);
+    let headers = headers.iter().map(|(name, value)| header(name, value));
+    let mut given: Headers = headers.collect::<Result<_, _>>()?;
+    for (name, value) in &asked {
+        given.push(name.clone(), value.clone());
     }
     let method = sample.request.method.as_deref().unwrap_or("POST");
     let uri = signer.to.parse::<http::Uri>();
@@ -261,7 +261,7 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
         signature,
         ..
     } = &signer;
-    let signed = verify::sign(definition, secrets, settings, signature.as_deref(), unsigned).map_err(|problems| {
+    let mut signed = verify::sign(definition, secrets, settings, signature.as_deref(), unsigned).map_err(|problems| {
         let honest = match needs_secret(definition) {
             true => "",
             false => {
@@ -274,6 +274,10 @@ fn prepare(what: &What) -> Result<Delivery, Failure> {
             problems.join("; ")
         ))
     })?;
+    // Also in place of what the signature wrote: that is how a refusal is tried.
+    for (name, value) in asked {
+        signed.headers.replace(name, value);
+    }
     let to = with_query(&with_query(&signer.to, &sample.request.query), &signed.added_query);
     let note = (!has_fresh_id && !signer.definition.event.id.is_empty())
         .then_some("the event's id is in the body: sent again as it is, it counts as a duplicate");
@@ -426,6 +430,12 @@ fn own(what: &What, signer: &Signer, event: &str) -> Result<Sample, Failure> {
         signed: None,
         place: String::new(),
     })
+}
+
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Failure> {
+    let wrong = |what: &str| Failure::usage(format!("`{name}` is not a header that can be sent: bad {what}"));
+    let parsed = HeaderName::try_from(name).map_err(|_| wrong("name"))?;
+    Ok((parsed, HeaderValue::from_str(value).map_err(|_| wrong("value"))?))
 }
 
 /// Puts a new id wherever the event's id is a header; false when there is no such header.

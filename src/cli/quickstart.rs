@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,9 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
     let path = args.dir.join(FILE);
     let fresh = !path.exists();
     if fresh {
+        // Before anything is written: the next start would find it, and its addresses.
+        free(args.listen(), "--listen")?;
+        free(args.admin_listen(), "--admin-listen")?;
         write(args, &path)?;
     } else if args.listen.is_some() || args.admin_listen.is_some() {
         return Err(Failure::usage(format!(
@@ -59,6 +62,25 @@ pub fn run(args: &Args, out: &mut Output) -> Result<(), Failure> {
         let _ = welcome(&shown, &path, fresh, ingress, admin, out);
     });
     Ok(runtime()?.block_on(served)?)
+}
+
+impl Args {
+    fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or(([127, 0, 0, 1], 8080).into())
+    }
+
+    fn admin_listen(&self) -> SocketAddr {
+        self.admin_listen.unwrap_or(([127, 0, 0, 1], 9090).into())
+    }
+}
+
+fn free(address: SocketAddr, option: &str) -> Result<(), Failure> {
+    let bound = TcpListener::bind(address);
+    bound.map(drop).map_err(|error| {
+        Failure::finding(format!(
+            "cannot listen on {address}: {error}; choose another address with `{option}`"
+        ))
+    })
 }
 
 fn write(args: &Args, path: &Path) -> Result<(), Failure> {
@@ -82,14 +104,14 @@ fn write(args: &Args, path: &Path) -> Result<(), Failure> {
 
 /// A configuration to look at and to go on from.
 fn configuration(args: &Args) -> Result<String, Failure> {
-    let listen = args.listen.unwrap_or(([127, 0, 0, 1], 8080).into());
-    let admin = args.admin_listen.unwrap_or(([127, 0, 0, 1], 9090).into());
+    let (listen, admin) = (args.listen(), args.admin_listen());
+    let token = fresh_secret("", SecretEncoding::Text)?;
     let journal = yaml(&args.dir.join("hooksluice.db").display().to_string());
     let mut text = format!(
         "# Made by `hooksluice quickstart`, with secrets of its own: mode 0600, keep it to yourself.
-# Every setting: docs/configuration.md. A change is taken without a restart.
+# Every setting: docs/configuration.md. Changed sources and destinations are taken without a restart.
 ingress: {{ listen: \"{listen}\", drain_delay: 0s }}
-admin: {{ listen: \"{admin}\" }}
+admin: {{ listen: \"{admin}\", token: {token} }}
 journal: {{ path: {journal} }}
 sources:
 "
@@ -198,7 +220,13 @@ fn welcome(
     let events = out.good(&format!("{program} events list{config}"));
     for (label, text) in [
         ("journal", events),
-        ("inspector", format!("{admin}/")),
+        (
+            "inspector",
+            match loaded.config.admin.token {
+                Some(_) => format!("{admin}/  (asks for `admin.token` of {})", path.display()),
+                None => format!("{admin}/  (once `admin.token` is set)"),
+            },
+        ),
         ("metrics", format!("{admin}/metrics")),
     ] {
         out.line(format!("  {}  {text}", out.bold(&format!("{label:<9}"))))?;

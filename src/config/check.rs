@@ -68,7 +68,8 @@ pub(super) fn destination(place: &str, name: &str, config: &Config, problems: &m
             ));
         }
     } else if !config.destinations.contains_key(name) {
-        let known = || config.destinations.keys().map(String::as_str).chain([JOURNAL]);
+        let journal = config.journal.iter().map(|_| JOURNAL);
+        let known = || config.destinations.keys().map(String::as_str).chain(journal.clone());
         problems.push(Problem::new(
             place,
             format!("unknown destination `{name}`{}", did_you_mean(name, known())),

@@ -333,6 +333,27 @@ fn resolve(config: Config, problems: &mut Vec<Problem>) -> Loaded {
             "make it many times the largest body, or lower that source's `body_limit`",
         ));
     }
+    for (place, is_nothing) in [
+        ("ingress.workers", config.ingress.workers == Some(0)),
+        ("ingress.max_in_flight", config.ingress.max_in_flight == 0),
+        ("ingress.body_timeout", config.ingress.body_timeout.get().is_zero()),
+        ("ingress.ack_budget", config.ingress.ack_budget.get().is_zero()),
+    ] {
+        if is_nothing {
+            problems.push(Problem::new(
+                place,
+                "is 0: no delivery would be taken",
+                "give it a number, or take it out for the default",
+            ));
+        }
+    }
+    if let Err(problem) = config.log.check() {
+        problems.push(Problem::new(
+            "log.level",
+            problem,
+            "write a level (`error`, `warn`, `info`, `debug`, `trace`, `off`), or one for a part of the program: `info,hooksluice=debug`",
+        ));
+    }
     let watched = watched(&config);
     Loaded {
         config,

@@ -27,6 +27,8 @@ use crate::pipeline::{self, Accepted, Refusal};
 use crate::telemetry::recent::{Entry, Recent};
 use crate::telemetry::{Account, Limit, Outcome};
 
+/// Characters of a path without a source that the log and the inspector show.
+const LONGEST_PATH: usize = 64;
 /// Characters of a method that the inspector shows; the longest in common use has 7.
 const LONGEST_METHOD: usize = 16;
 
@@ -95,7 +97,7 @@ pub async fn deliver(request: HttpRequest, mut payload: Payload, ingress: Data<I
     let Some(endpoint) = gateway.endpoints.get(request.path()).cloned() else {
         let account = Account::open(gateway.unknown.clone());
         let why = match gateway.senders.admit(origin.sender) {
-            Ok(()) => TurnedAway::UnknownSource,
+            Ok(()) => TurnedAway::UnknownSource(request.path().chars().take(LONGEST_PATH).collect()),
             Err(too_fast) => too_fast.into(),
         };
         return unread(turn_away(&ingress, account, &line, &why), payload);
@@ -293,12 +295,12 @@ fn turn_away(ingress: &Ingress, account: Account, line: &Line, turned_away: &Tur
     match outcome {
         // Who sends too much must not fill the log with it: these are counted, and the inspector shows them.
         _ if limit.is_some() => {
-            tracing::debug!(source = %line.source, sender = ?line.sender, status, reason, "delivery shed");
+            tracing::debug!(source = %line.source, sender = line.sender.map(tracing::field::display), status, reason, "delivery shed");
         }
         Outcome::Refused => {
-            tracing::warn!(source = %line.source, sender = ?line.sender, status, reason, "delivery refused");
+            tracing::warn!(source = %line.source, sender = line.sender.map(tracing::field::display), status, reason, "delivery refused");
         }
-        _ => tracing::info!(source = %line.source, sender = ?line.sender, status, reason, "delivery rejected"),
+        _ => tracing::info!(source = %line.source, sender = line.sender.map(tracing::field::display), status, reason, "delivery rejected"),
     }
     remember(ingress, line, outcome, status, Some(reason), Vec::new());
     turned_away.response(line.retry_status)

@@ -26,8 +26,9 @@ const RETRY_SECONDS: u64 = 5;
 /// Why a delivery was turned away, by this listener or further in.
 #[derive(Debug, thiserror::Error)]
 pub enum TurnedAway {
-    #[error("no source at this path")]
-    UnknownSource,
+    /// With the path, as far as it is worth showing.
+    #[error("no source at `{0}`")]
+    UnknownSource(String),
     #[error("method not allowed here")]
     Method(Vec<Method>),
     #[error("{0}")]
@@ -66,7 +67,7 @@ impl TurnedAway {
 
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::UnknownSource
+            Self::UnknownSource(_)
             | Self::Method(_)
             | Self::NotAdmitted(_)
             | Self::Encoding
@@ -89,7 +90,7 @@ impl TurnedAway {
 
     fn usual_status(&self) -> StatusCode {
         match self {
-            Self::UnknownSource => StatusCode::NOT_FOUND,
+            Self::UnknownSource(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAdmitted(_) => StatusCode::UNAUTHORIZED,
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -23,6 +23,22 @@ pub enum Format {
     Json,
 }
 
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+impl Settings {
+    /// A lone word that is no level would be taken for a part of the program, and everything else fall silent.
+    pub fn check(&self) -> Result<(), String> {
+        let Some(level) = &self.level else { return Ok(()) };
+        for directive in level.split(',').map(str::trim) {
+            let is_level = LEVELS.iter().any(|known| directive.eq_ignore_ascii_case(known));
+            if !is_level && !directive.contains('=') {
+                return Err(format!("`{directive}` is no level"));
+            }
+        }
+        EnvFilter::try_new(level).map(drop).map_err(|error| format!("`{level}`: {error}"))
+    }
+}
+
 /// Starts logging for the process. A second call changes nothing.
 pub fn start(settings: &Settings) -> Result<(), String> {
     // What others say at `info` is their every retry and start; a failure is said once, by the room that owns it.

@@ -136,6 +136,52 @@ fn from_quickstart_to_an_event_for_each_of_four_sources() {
 }
 
 #[test]
+fn a_header_that_is_asked_for_stands_in_place_of_the_signature() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let quickstart = Quickstart::first(folder.path());
+    let to = quickstart.url("github");
+    let forged = "X-Hub-Signature-256: sha256=00";
+    let sent = run(folder.path(), &["send", "github", "push", "-H", forged, "--to", &to]);
+    assert!(stdout(&sent).contains("401"), "{sent:?}");
+    let signed = run(folder.path(), &["sign", "github", "push", "--json", "-H", forged]);
+    assert_eq!(json(&signed)["headers"]["x-hub-signature-256"], "sha256=00");
+    // One that is signed is signed as it was asked for.
+    let sent = run(
+        folder.path(),
+        &[
+            "send",
+            "stripe",
+            "-H",
+            "X-Any: thing",
+            "--to",
+            &quickstart.url("stripe"),
+        ],
+    );
+    assert!(stdout(&sent).contains("200"), "{sent:?}");
+}
+
+#[test]
+fn a_first_quickstart_whose_port_is_taken_says_which_option_helps_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for option in ["--listen", "--admin-listen"] {
+        let other = if option == "--listen" {
+            "--admin-listen"
+        } else {
+            "--listen"
+        };
+        let refused = run(folder.path(), &["quickstart", option, &address, other, "127.0.0.1:0"]);
+        assert_eq!(code(&refused), 1);
+        assert!(
+            stderr(&refused).contains(&format!("another address with `{option}`")),
+            "{refused:?}"
+        );
+        assert!(!folder.path().join("hooksluice-quickstart").exists());
+    }
+}
+
+#[test]
 fn a_second_quickstart_goes_on_with_secrets_and_events() {
     let folder = folder();
     let first = Quickstart::first(folder.path());

@@ -203,6 +203,35 @@ fn every_unknown_key_is_named_with_its_place_and_the_nearest() {
 }
 
 #[test]
+fn what_would_take_no_delivery_or_say_nothing_is_refused() {
+    let problems = problems(
+        "ingress: { workers: 0, max_in_flight: 0, body_timeout: 0s, ack_budget: 0s }
+log: { level: verbose }
+",
+    );
+    let all = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for place in ["workers", "max_in_flight", "body_timeout", "ack_budget"] {
+        assert_says(&all, &[&format!("ingress.{place}: is 0")]);
+    }
+    assert_says(&all, &["log.level: `verbose` is no level"]);
+    assert_eq!(problems.len(), 5, "{all}");
+    loads("log: { level: 'warn,hooksluice=debug' }");
+}
+
+/// `0123` is 123 to YAML: a secret that nobody wrote.
+#[test]
+fn a_secret_that_yaml_takes_for_a_number_is_refused_and_not_shown() {
+    for value in ["0123", "1e3", "true", "987654321"] {
+        let said = problem(&format!(
+            "sources: {{ a: {{ provider: github, secrets: [{{ value: {value} }}] }} }}"
+        ));
+        assert_says(&said, &["sources.a.secrets", "put it in quotes"]);
+        assert!(!said.contains(value), "{said}");
+    }
+    loads("sources: { a: { provider: github, secrets: [{ value: '0123' }] } }");
+}
+
+#[test]
 fn problems_of_every_kind_are_found_at_once() {
     let problems = problems(
         "ingress: { public_url: 'ftp://x', tls: { certificate: /no/such.crt, key: /no/such.key } }
