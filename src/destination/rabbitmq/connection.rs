@@ -18,10 +18,11 @@ use super::{Backoff, FIRST_PAUSE, LONGEST_PAUSE, Shared, publisher};
 
 /// How long connecting may take, TLS and login included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a frame on a worker's line. lapin buffers 32 frames each way: of the size that brokers offer (128 KiB), that
-/// is 8 MiB a worker.
+/// Bytes of a frame on the base line: RabbitMQ's own default. Said at the start, for lapin makes its buffers (32 frames each
+/// way) from it: when it first hears of it from the broker, it grows them, and touches every page.
+const FRAME_MAX: u32 = 128 * 1024;
+/// Bytes of a frame on a worker's line, which is then 2 MiB of buffers and not 8.
 const WORKER_FRAME_MAX: u32 = 32 * 1024;
-
 /// A line that was up for so long has not merely been let in to be thrown out again.
 const STEADY: Duration = Duration::from_secs(5);
 
@@ -87,9 +88,9 @@ pub(super) async fn run(shared: Arc<Shared>, line: Arc<Line>, mut closing: watch
     };
     let shared = &kept.shared;
     let mut uri = shared.uri.clone();
+    let frame_max = uri.query.frame_max.get_or_insert(FRAME_MAX);
     if !kept.is_base() {
-        let frame_max = uri.query.frame_max.unwrap_or(WORKER_FRAME_MAX);
-        uri.query.frame_max = Some(frame_max.min(WORKER_FRAME_MAX));
+        *frame_max = WORKER_FRAME_MAX.min(*frame_max);
     }
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
