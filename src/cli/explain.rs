@@ -75,7 +75,11 @@ pub(super) fn show(report: &Report, out: &mut Output) -> Result<(), Failure> {
         return out.line(format!("{} verifies: {proof}", out.good("ok")));
     }
     let step = report.step.map(|step| format!("{step:?}").to_lowercase());
-    out.line(format!("{} {}", out.bad("refused:"), out.bold(&step.unwrap_or_default())))?;
+    out.line(format!(
+        "{} {}",
+        out.bad("refused:"),
+        out.bold(&step.unwrap_or_default())
+    ))?;
     for found in &report.found {
         out.line(format!("   {}", printable(found)))?;
     }

@@ -300,7 +300,9 @@ fn turn_away(ingress: &Ingress, account: Account, line: &Line, turned_away: &Tur
         Outcome::Refused => {
             tracing::warn!(source = %line.source, sender = line.sender.map(tracing::field::display), status, reason, "delivery refused");
         }
-        _ => tracing::info!(source = %line.source, sender = line.sender.map(tracing::field::display), status, reason, "delivery rejected"),
+        _ => {
+            tracing::info!(source = %line.source, sender = line.sender.map(tracing::field::display), status, reason, "delivery rejected")
+        }
     }
     remember(ingress, line, outcome, status, Some(reason), Vec::new());
     turned_away.response(line.retry_status)

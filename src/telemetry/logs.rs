@@ -35,7 +35,9 @@ impl Settings {
                 return Err(format!("`{directive}` is no level"));
             }
         }
-        EnvFilter::try_new(level).map(drop).map_err(|error| format!("`{level}`: {error}"))
+        EnvFilter::try_new(level)
+            .map(drop)
+            .map_err(|error| format!("`{level}`: {error}"))
     }
 }
 

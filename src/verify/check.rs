@@ -11,7 +11,6 @@ use crate::keys::{Algorithm, FetchError, Hosts, KeyDocument, Keyring, PublicKey,
 use crate::provider::definition::HashName;
 
 use super::candidates::{self, matching};
-use super::url::either_port;
 use super::encode;
 use super::find::{Finder, Malformed, Scope, View};
 use super::hashes::{Hash, Keyed, Tag, hash};
@@ -21,6 +20,7 @@ use super::plan::Plan;
 use super::problems::Problems;
 use super::secrets::Key;
 use super::time::SignedTime;
+use super::url::either_port;
 use super::{Proof, VerifyError};
 
 /// An alternative that is active: its plan, and keys for it.

@@ -7,13 +7,13 @@ use crate::provider::definition::Scheme;
 use crate::provider::{Definition, Settings};
 
 use super::candidates;
-use super::word::Word;
 use super::find::{Scope, View, claim_text};
 use super::http_signature::{self, Component};
 use super::jwt;
 use super::method::{KeySource, Method};
 use super::plan::{INPUT, Plan};
 use super::pointers::Pointers;
+use super::word::Word;
 
 /// Of one alternative, and of what a delivery says itself that it signs.
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use crate::delivery::{HeaderName, HeaderValue, Headers, RawDelivery};
 use crate::provider::definition::Encoding;
 
 use super::VerifyError;
-use super::word::Word;
 use super::encode;
 use super::find::{Condition, Finder, Place, Scope, View};
 use super::pointers::Pointers;
 use super::sign::{Signed, Unsigned};
+use super::word::Word;
 
 #[derive(Clone)]
 pub(crate) struct Draft<'p> {

@@ -10,12 +10,12 @@ use crate::secret::Secret;
 
 use super::canonical;
 use super::cipher::Cipher;
-use super::word::Word;
 use super::encode;
 use super::hashes;
 use super::multipart;
 use super::pointers::{Pointers, Values};
 use super::problems::Problems;
+use super::word::Word;
 
 /// A [`Find`], compiled.
 #[derive(Clone, Debug)]

@@ -15,10 +15,10 @@ use crate::provider::definition::{Encoding, HashName};
 
 use super::VerifyError;
 use super::candidates::{LONGEST, MOST};
-use super::url::{authority, path_and_query};
 use super::encode;
 use super::find::View;
 use super::jwt::{Alg, Names};
+use super::url::{authority, path_and_query};
 
 /// Most components of one signature.
 const MOST_COMPONENTS: usize = 32;

@@ -9,7 +9,6 @@ use crate::provider::definition::{Encoding, Find, HashName, ListForm, Scheme, Se
 use crate::provider::{Definition, Settings};
 
 use super::content::Content;
-use super::word::Word;
 use super::find::{Allowed, Condition, Finder, Place, Scope, View};
 use super::hashes;
 use super::http_signature::{Component, Form};
@@ -17,6 +16,7 @@ use super::method::{KeySource, Method};
 use super::pointers::Pointers;
 use super::problems::Problems;
 use super::time::SignedTime;
+use super::word::Word;
 use super::{Coverage, VerifyError, digests};
 
 #[derive(Debug)]

@@ -62,7 +62,11 @@ impl Shared {
         match (matches!(*before, State::Blocked(_)), reason) {
             (false, Some(reason)) => {
                 if self.blocked.fetch_add(1, Ordering::Relaxed) == 0 {
-                    tracing::warn!(destination = &*self.name, reason, "rabbitmq: the broker takes nothing for now");
+                    tracing::warn!(
+                        destination = &*self.name,
+                        reason,
+                        "rabbitmq: the broker takes nothing for now"
+                    );
                 }
             }
             (true, None) => {
@@ -124,7 +128,10 @@ impl Task {
     async fn close(mut self, deadline: Duration) {
         self.closing.send_replace(Some(deadline));
         // A worker that hangs, or has ended, does not run it: then nobody waits for it longer than this.
-        if tokio::time::timeout(deadline + GOODBYE, &mut self.handle).await.is_err() {
+        if tokio::time::timeout(deadline + GOODBYE, &mut self.handle)
+            .await
+            .is_err()
+        {
             self.handle.abort();
         }
     }
