@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures_util::future::{FutureExt, join_all};
-use hooksluice::destination::PublishError;
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use hooksluice::destination::{PublishError, Receipt};
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
 
 use super::{exchange_with_queue, open, plain, until_base_is_up, until_up};
 use crate::support::events::{Sample, fresh};
 use crate::support::{brokers, eventually};
+
+type Publish = BoxFuture<'static, Result<Receipt, PublishError>>;
 
 /// Does the work as a worker of the ingress does, on a thread with a runtime of its own, which then ends.
 async fn on_a_worker<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
@@ -20,6 +22,14 @@ async fn on_a_worker<T: Send + 'static>(work: impl AsyncFnOnce() -> T + Send + '
     });
     let ended = tokio::task::spawn_blocking(move || worker.join());
     ended.await.expect("no panic").expect("no panic")
+}
+
+/// By now, without waiting.
+fn all_have_receipts(publishes: Vec<Publish>) {
+    for publish in publishes {
+        let settled = tokio::task::unconstrained(publish).now_or_never();
+        settled.expect("settled by now").expect("a receipt");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,10 +83,7 @@ async fn closing_waits_for_what_a_worker_has_under_way() {
         .map(|n| main.publish(Sample::new(&format!("c-{n}"), "{}").event()))
         .collect();
     rabbitmq.close(Duration::from_secs(10)).await;
-    for publish in publishes {
-        let settled = tokio::task::unconstrained(publish).now_or_never();
-        settled.expect("settled by now").expect("a receipt");
-    }
+    all_have_receipts(publishes);
     assert_eq!(broker.read(&queue, 400).await.len(), 300);
     let late = main.publish(Sample::new("late", "{}").event()).await;
     assert!(matches!(late, Err(PublishError::Down(_))), "{late:?}");
@@ -121,10 +128,7 @@ async fn when_workers_are_to_end_what_they_published_is_confirmed_and_the_rest_t
         .map(|n| main.publish(Sample::new(&format!("e-{n}"), "{}").event()))
         .collect();
     rabbitmq.end_workers(Duration::from_secs(10)).await;
-    for publish in publishes {
-        let settled = tokio::task::unconstrained(publish).now_or_never();
-        settled.expect("settled by now").expect("a receipt");
-    }
+    all_have_receipts(publishes);
     assert!(format!("{main:?}").contains("workers_up: 0"));
     let after = main.publish(Sample::new("e-after", "{}").event()).await;
     after.expect("a receipt");
